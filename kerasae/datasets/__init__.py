@@ -1,0 +1,1 @@
+"""What the models learn from: embedded procedural sets, real sets and toys."""

@@ -1,0 +1,1 @@
+"""Models: one short file per family of the slides."""

@@ -1,0 +1,1 @@
+"""How the models learn: alternating updates and greedy phases."""
