@@ -1,0 +1,130 @@
+"""Bad input: every message of the library in one place.
+
+Each check raises one sentence that names the argument, says what came and what was
+expected, before the first step of training. Arrays are scanned whole, streams (data sets,
+loaders, generators) by their first batch.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def fraction(name: str, value: float) -> float:
+    """Returns `value` if it lies in [0, 1], as probabilities and proportions do."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` is {value!r}, expected a number from 0 to 1.")
+    return float(value)
+
+
+def positive(name: str, value: int) -> int:
+    """Returns `value` if it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least 1.")
+    return int(value)
+
+
+def network(name: str, value: Any) -> keras.Model:
+    """Returns `value` if it is a Keras model, as encoders and decoders are."""
+    if not isinstance(value, keras.Model):
+        raise ValueError(
+            f"`{name}` is of type {type(value).__name__}, expected a Keras model "
+            "(`keras.Sequential`, a functional or a subclassed `keras.Model`)."
+        )
+    return value
+
+
+def is_array(value: Any) -> bool:
+    """True for NumPy arrays and the tensors of any backend, False for streams."""
+    return hasattr(value, "__array__")
+
+
+def array(
+    name: str,
+    value: Any,
+    shape: tuple[int | None, ...] | None = None,
+    unit_interval: bool = False,
+) -> None:
+    """Checks one array of examples, whole.
+
+    Args:
+        name: What the message calls it.
+        value: NumPy array or backend tensor; the first axis counts the examples.
+        shape: Expected shape of one example, `None` where any size will do.
+        unit_interval: Whether values must lie in [0, 1], as a Bernoulli likelihood needs.
+    """
+    values = keras.ops.convert_to_numpy(value)
+    if values.ndim == 0 or len(values) == 0:
+        raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
+    if shape is not None and not _fits(values.shape[1:], shape):
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"`{name}` has shape {values.shape}, expected (examples, {expected}).")
+    if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
+        raise ValueError(f"`{name}` is of type {values.dtype}, expected numbers.")
+    low, high = values.min(), values.max()  # both are NaN as soon as one value is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"`{name}` holds NaN or infinite values, expected finite numbers.")
+    if values.dtype.kind in "iu" and high > 1:
+        raise ValueError(
+            f"`{name}` holds integers up to {high}, expected scaled numbers: "
+            f'divide by 255 (`{name}.astype("float32") / 255`).'
+        )
+    if unit_interval and (low < 0 or high > 1):
+        raise ValueError(
+            f"`{name}` holds values from {low:.4g} to {high:.4g}, expected values from 0 to 1 "
+            "under cross entropy (a Bernoulli likelihood)."
+        )
+
+
+def same_length(**arrays: Any) -> None:
+    """Checks that all given arrays have as many examples as each other."""
+    lengths = {name: value.shape[0] for name, value in arrays.items() if is_array(value)}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+        raise ValueError(f"{listed}: expected the same number of examples.")
+
+
+def first_batch(stream: Any) -> tuple[Any, Any]:
+    """Looks at a stream's first batch.
+
+    Args:
+        stream: `keras.utils.PyDataset`, `tf.data.Dataset`, PyTorch `DataLoader` or generator.
+
+    Returns:
+        The batch, and the stream to read from: a generator would otherwise be one batch short.
+    """
+    if isinstance(stream, keras.utils.PyDataset):
+        if stream.num_batches == 0:
+            raise ValueError("`x` is a data set without batches, expected at least one.")
+        return stream[0], stream
+    iterator = iter(stream)
+    try:
+        batch = next(iterator)
+    except StopIteration:
+        raise ValueError("`x` is a data set without batches, expected at least one.") from None
+    if type(stream).__module__.startswith("torch.") and is_array(batch):
+        raise ValueError(
+            "`x` is a DataLoader that yields bare tensors, expected one that yields tuples, as a "
+            "loader over `torch.utils.data.TensorDataset` does."  # Keras would slice the batch
+        )
+    if isinstance(stream, Iterator):
+        stream = itertools.chain([batch], iterator)
+        # Keras takes generators, and nothing else that merely iterates.
+        return batch, (item for item in stream)
+    return batch, stream
+
+
+def needs_unit_interval(loss: Any) -> bool:
+    """True for binary cross entropy, however `compile` was told about it."""
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return name == "binary_crossentropy"
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        size is None or size == came for came, size in zip(shape, expected, strict=True)
+    )

@@ -1,0 +1,102 @@
+"""What every model of the zoo shares: checked data, the input as its own target, presets."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from kerasae import checks, presets
+
+
+class Model(keras.Model):
+    """A `keras.Model` that checks its data, learns from x alone and knows its presets.
+
+    A subclass says what its data look like in `check_batch`, and has a `get_config` in which
+    Keras objects are serialized; `from_config` brings them back.
+    """
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Raises `ValueError` for bad examples: all of an array, or a stream's first batch."""
+        checks.array("x", x)
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+        """Trains as `keras.Model.fit` does; without `y` the target is the input."""
+        x, y = self._checked(x, y, sample_weight)
+        if validation_data is not None:
+            x_val, y_val, weight_val = keras.utils.unpack_x_y_sample_weight(validation_data)
+            x_val, y_val = self._checked(x_val, y_val, weight_val)
+            validation_data = (x_val, y_val, weight_val)
+        return super().fit(
+            x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs
+        )
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """Evaluates as `keras.Model.evaluate` does; without `y` the target is the input."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+            x, y = self._checked(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def _checked(self, x, y, sample_weight):
+        """The data to hand to Keras, after a look at them."""
+        if x is None:
+            raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
+        if isinstance(x, (list, tuple, dict)) or checks.is_array(x):
+            self.check_batch(x, y, sample_weight)
+            if y is None and sample_weight is not None:
+                y = x  # Keras drops the weights of examples that have no target.
+            return x, y
+        batch, x = checks.first_batch(x)
+        self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+        return x, y
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss, and what the layers add; without `y` it compares with the input."""
+        sample_weight = per_example(sample_weight, y_pred)
+        return super().compute_loss(x, target(x, y), y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the compiled metrics; without `y` they compare with the input."""
+        sample_weight = per_example(sample_weight, y_pred)
+        return super().compute_metrics(x, target(x, y), y_pred, sample_weight)
+
+    def track(self, tracker: keras.metrics.Mean, value: Any, x: Any) -> None:
+        """Adds a batch's mean to an epoch's, a short last batch counting for less."""
+        tracker.update_state(value, sample_weight=ops.shape(x)[0])
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a loaded model as it was when saved, with its optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
+        """Rebuilds a model from `get_config()`, its networks included."""
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(value, custom_objects)
+                for name, value in config.items()
+            }
+        )
+
+    def save_to_preset(self, folder: str | Path) -> None:
+        """Writes `config.json`, `metadata.json` and `model.weights.h5` to `folder`."""
+        presets.save(self, folder)
+
+    @classmethod
+    def from_preset(cls, name: str | Path) -> Self:
+        """Reads a model from a folder that `save_to_preset` wrote."""
+        return presets.load(cls, name)
+
+
+def target(x: Any, y: Any) -> Any:
+    """What a reconstruction is held against: `y` where there is one, else the input."""
+    return x if y is None else y
+
+
+def per_example(sample_weight: Any, y_pred: Any) -> Any:
+    """Weights of shape (n,) as (n, 1, …): a loss per pixel would match them with the columns."""
+    if sample_weight is None or len(sample_weight.shape) != 1:
+        return sample_weight
+    return ops.reshape(sample_weight, (-1,) + (1,) * (len(y_pred.shape) - 2))

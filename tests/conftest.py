@@ -1,0 +1,27 @@
+"""Which backend runs, and the other ones to hold it against."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+from other_backends import OtherBackends
+
+
+@pytest.fixture(scope="session")
+def other_backends():
+    """The other installed backends, each in a process of its own."""
+    others = OtherBackends()
+    yield others
+    others.close()
+
+
+@pytest.fixture(autouse=True)
+def default_keras_state():
+    """Each test starts with the same seed, in float32, and leaves no policy behind."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    yield
+    keras.config.set_dtype_policy("float32")

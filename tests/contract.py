@@ -1,0 +1,136 @@
+"""What every model promises, asserted in one call.
+
+    assert_contract(make_model, x, other_backends, tmp_path)
+
+fit lowers the loss; validation has the same metrics; the same seed gives the same run;
+compiled metrics and sample weights work without targets; config, `.keras` and preset round
+trips give the same outputs, under the other backends too; bad input is one sentence.
+"""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+
+
+def assert_contract(make_model, x, other_backends, tmp_path, loss="mse", epochs=3):
+    """Asserts the whole contract.
+
+    Args:
+        make_model: Returns a new, uncompiled model.
+        x: Examples in [0, 1] it can learn from within `epochs`.
+        other_backends: The fixture of that name.
+        tmp_path: The fixture of that name.
+        loss: Reconstruction term to compile with.
+        epochs: How long to train.
+    """
+    model, history = _trained(make_model, x, loss, epochs)
+    assert_learns(model, history)
+    assert_repeatable(make_model, x, loss, epochs, model)
+    assert_targets_default_to_input(model, x)
+    assert_round_trips(model, x, other_backends, tmp_path)
+    assert_bad_input_is_refused(model, x, loss)
+
+
+def _trained(make_model, x, loss, epochs):
+    keras.utils.set_random_seed(7)
+    model = make_model()
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, metrics=["mae"])
+    before = model.evaluate(x, verbose=0, return_dict=True)
+    history = model.fit(x, epochs=epochs, batch_size=16, validation_data=(x,), verbose=0).history
+    return model, {"before": before["loss"], **history}
+
+
+def assert_learns(model, history):
+    before = history.pop("before")
+    assert history["val_loss"][-1] < before
+    names = {name for name in history if not name.startswith("val_")}
+    assert {"loss", "reconstruction", "mae"} <= names
+    assert {f"val_{name}" for name in names} == {n for n in history if n.startswith("val_")}
+    assert {m.name for m in model.metrics} - {"compile_metrics"} <= names
+    assert all(np.isfinite(history[name]).all() for name in history)
+
+
+def assert_repeatable(make_model, x, loss, epochs, model):
+    again, _ = _trained(make_model, x, loss, epochs)
+    for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def assert_targets_default_to_input(model, x):
+    alone = model.evaluate(x, verbose=0, return_dict=True)
+    pairs = model.evaluate(x, x, verbose=0, return_dict=True)
+    weighted = model.evaluate(
+        x, sample_weight=np.full(len(x), 2.0, "float32"), verbose=0, return_dict=True
+    )
+    assert alone == pytest.approx(pairs, rel=1e-6)
+    # A weight of 2 doubles the weighted loss; a compiled metric that is not weighted stays.
+    assert weighted["reconstruction"] == pytest.approx(2 * alone["reconstruction"], rel=1e-5)
+    assert weighted["mae"] == pytest.approx(alone["mae"], rel=1e-5)
+    mae = np.abs(model.predict(x, verbose=0) - x).mean()
+    assert alone["mae"] == pytest.approx(mae, rel=1e-4)
+    before = [weight.copy() for weight in model.get_weights()]
+    silent = np.zeros(len(x), "float32")
+    model.fit(x, sample_weight=silent, epochs=1, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    model.set_weights(before)
+
+
+def assert_round_trips(model, x, other_backends, tmp_path):
+    expected = model.predict(x, verbose=0)
+
+    twin = type(model).from_config(model.get_config())
+    assert json.dumps(twin.get_config()) == json.dumps(model.get_config())
+    twin.set_weights(model.get_weights())
+    np.testing.assert_array_equal(twin.predict(x, verbose=0), expected)
+
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+    for one, two in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    assert loaded.evaluate(x, verbose=0) == pytest.approx(model.evaluate(x, verbose=0), rel=1e-6)
+
+    preset = tmp_path / "preset"
+    model.save_to_preset(preset)
+    restored = type(model).from_preset(preset)
+    np.testing.assert_array_equal(restored.predict(x, verbose=0), expected)
+
+    for saved in (path, preset):
+        outputs = other_backends.outputs(saved, x, type(model).__name__)
+        for backend, output in outputs.items():
+            np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6, err_msg=backend)
+
+
+def assert_bad_input_is_refused(model, x, loss):
+    broken, infinite = x.copy(), x.copy()
+    broken.flat[-1], infinite.flat[-1] = np.nan, np.inf
+    bad = {
+        "`x` is None": None,
+        "expected at least one example": x[:0],
+        "holds NaN or infinite values": broken,
+        "NaN or infinite values, expected finite": infinite,
+        r"`x` has shape .*, expected \(examples, ": x[..., None],
+        "holds integers up to 255": np.full(x.shape, 255, "uint8"),
+    }
+    if loss == "binary_crossentropy":
+        bad["values from 0 to 2, expected values from 0 to 1"] = np.where(x > 0.5, 2.0, 0.0)
+    weights = [weight.copy() for weight in model.get_weights()]
+    for message, data in bad.items():
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match=message) as error:
+                method(data, verbose=0)
+            assert _one_sentence(str(error.value)), error.value
+    with pytest.raises(ValueError, match=r"`x` has \d+, `y` has \d+"):
+        model.fit(x, x[:-1], verbose=0)
+    with pytest.raises(ValueError, match=r"`x` has \d+, `sample_weight` has \d+"):
+        model.fit(x, sample_weight=np.ones(len(x) + 1), verbose=0)
+    for one, two in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def _one_sentence(text: str) -> bool:
+    return "\n" not in text and not re.search(r"[a-z]\. [A-Z]", text)

@@ -1,0 +1,207 @@
+import keras
+import numpy as np
+import pytest
+from contract import assert_contract
+
+from kerasae import Autoencoder, nets
+from kerasae.corruptions import MaskingNoise
+
+
+@pytest.fixture
+def x():
+    """48 images of 8 × 8 pixels, each a bright bar."""
+    rng = np.random.default_rng(0)
+    images = np.full((48, 8, 8, 1), 0.1, "float32")
+    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
+        image[row : row + 2] = 0.9
+    return images
+
+
+def mlp(**arguments):
+    return Autoencoder(*nets.mlp((8, 8, 1), code_size=3, units=(16,)), **arguments)
+
+
+def convolutional():
+    return Autoencoder(*nets.convolutional((8, 8, 1), code_size=4, filters=(4, 8)))
+
+
+def overcomplete_denoising_sparse():
+    networks = nets.mlp((8, 8, 1), code_size=100, units=())
+    return Autoencoder(*networks, MaskingNoise(0.3), keras.regularizers.L1(1e-4))
+
+
+def own_networks():
+    """Networks as a caller may bring them: unbuilt, with normalisation and dropout."""
+    encoder = keras.Sequential(
+        [
+            keras.layers.Flatten(),
+            keras.layers.Dense(16),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.1, seed=3),
+            keras.layers.Dense(2),
+        ]
+    )
+    decoder = keras.Sequential([keras.layers.Dense(64, "sigmoid"), keras.layers.Reshape((8, 8, 1))])
+    return Autoencoder(encoder, decoder)
+
+
+@pytest.mark.parametrize(
+    "make_model, loss",
+    [
+        (mlp, "binary_crossentropy"),
+        (convolutional, "mse"),
+        (overcomplete_denoising_sparse, "mse"),
+        (own_networks, "binary_crossentropy"),
+    ],
+)
+def test_contract(make_model, loss, x, other_backends, tmp_path):
+    assert_contract(make_model, x, other_backends, tmp_path, loss)
+
+
+def test_loss_is_reconstruction_plus_penalty(x):
+    model = mlp(penalty=keras.regularizers.L1(0.01))
+    model.compile(loss="mse")
+    values = model.evaluate(x, batch_size=20, verbose=0, return_dict=True)  # 20 + 20 + 8
+    code, output = model.encode(x), model.reconstruct(x)
+    assert values["reconstruction"] == pytest.approx(((output - x) ** 2).mean(), rel=1e-5)
+    assert values["penalty"] == pytest.approx(0.01 * np.abs(code).sum(axis=1).mean(), rel=1e-5)
+    assert values["loss"] == pytest.approx(values["reconstruction"] + values["penalty"], rel=1e-6)
+
+
+def test_regularizers_inside_the_networks_count(x):
+    encoder, _ = nets.mlp((8, 8, 1), code_size=3, units=())
+    decoder = keras.Sequential(
+        [
+            keras.layers.Dense(64, kernel_regularizer=keras.regularizers.L2(0.1)),
+            keras.layers.Reshape((8, 8, 1)),
+        ]
+    )
+    model = Autoencoder(encoder, decoder)
+    model.compile()
+    values = model.evaluate(x, verbose=0, return_dict=True)
+    decay = 0.1 * (decoder.layers[0].kernel.numpy() ** 2).sum()
+    assert values["loss"] - values["reconstruction"] == pytest.approx(decay, rel=1e-4)
+
+
+def test_corruption_acts_in_training_only(x):
+    model = mlp(corruption=MaskingNoise(1.0))
+    plain = Autoencoder(model.encoder, model.decoder)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), plain.predict(x, verbose=0))
+    blank = keras.ops.convert_to_numpy(model(x, training=True))
+    np.testing.assert_allclose(blank, model.reconstruct(np.zeros_like(x)), rtol=1e-5)
+
+
+def test_methods_are_batched_deterministic_numpy(x):
+    model = mlp(corruption=keras.layers.GaussianNoise(0.5))
+    code, output = model.encode(x, batch_size=7), model.reconstruct(x, batch_size=7)
+    assert isinstance(code, np.ndarray) and code.shape == (48, 3)
+    assert isinstance(output, np.ndarray) and output.shape == x.shape
+    np.testing.assert_array_equal(output, model.reconstruct(x, batch_size=7))
+    np.testing.assert_allclose(output, model.predict(x, verbose=0), rtol=1e-5)
+    line = model.interpolate(x[:2], x[2:4], steps=5)
+    assert line.shape == (2, 5, 8, 8, 1)
+    np.testing.assert_allclose(line[:, 0], output[:2], rtol=1e-5)
+    np.testing.assert_allclose(line[:, -1], output[2:4], rtol=1e-5)
+    np.testing.assert_allclose(
+        line[:, 2], model.decode((code[:2] + code[2:4]) / 2), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_noisy_and_clean_pairs(x):
+    model = mlp()
+    model.compile(loss="mse")
+    noisy = np.clip(x + 0.1, 0, 1)
+    loss = model.evaluate(noisy, x, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(((model.reconstruct(noisy) - x) ** 2).mean(), rel=1e-5)
+
+
+def test_decoder_must_take_the_encoders_code():
+    encoder, _ = nets.mlp((8, 8, 1), code_size=3)
+    _, decoder = nets.mlp((8, 8, 1), code_size=4)
+    with pytest.raises(ValueError, match=r"codes of shape \(4,\).*codes of shape \(3,\)"):
+        Autoencoder(encoder, decoder)
+    with pytest.raises(ValueError, match="`decoder` is of type str, expected a Keras model"):
+        Autoencoder(encoder, "decoder")
+
+
+def test_reconstruction_of_another_shape_needs_targets(x):
+    encoder, _ = nets.mlp((8, 8, 1), code_size=3)
+    _, decoder = nets.mlp((8, 8, 3), code_size=3)
+    model = Autoencoder(encoder, decoder)
+    model.compile()
+    with pytest.raises(ValueError, match="expected the same shape, or targets in `y`"):
+        model.fit(x, verbose=0)
+    colour = np.repeat(x, 3, axis=-1)
+    assert np.isfinite(model.fit(x, colour, verbose=0).history["loss"][0])
+
+
+class Stream(keras.utils.PyDataset):
+    def __init__(self, x, batch_size=16):
+        super().__init__()
+        self.x, self.batch_size = x, batch_size
+
+    def __len__(self):
+        return len(self.x) // self.batch_size
+
+    def __getitem__(self, index):
+        return self.x[index * self.batch_size : (index + 1) * self.batch_size]
+
+
+def generator(x):
+    for start in range(0, len(x), 16):
+        yield (x[start : start + 16],)
+
+
+def loader(x):
+    torch = pytest.importorskip("torch")
+    tensors = torch.utils.data.TensorDataset(torch.from_numpy(x))
+    return torch.utils.data.DataLoader(tensors, batch_size=16)
+
+
+def dataset(x):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices(x).batch(16)
+
+
+@pytest.mark.parametrize("stream", [Stream, generator, loader, dataset])
+def test_streams(stream, x):
+    """Every kind of stream gives what the array gives, and is checked by its first batch."""
+    losses = []
+    for data in (x, stream(x)):
+        keras.utils.set_random_seed(3)
+        model = mlp()
+        model.compile(optimizer="sgd")
+        model.fit(data, batch_size=16, shuffle=False, verbose=0)
+        losses.append(model.evaluate(x, verbose=0))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    with pytest.raises(ValueError, match="`x` holds NaN"):
+        model.fit(stream(x * np.nan), verbose=0)
+
+
+def test_bare_tensors_from_a_loader_are_refused(x):
+    torch = pytest.importorskip("torch")
+    model = mlp()
+    model.compile()
+    with pytest.raises(ValueError, match="DataLoader that yields bare tensors"):
+        model.fit(torch.utils.data.DataLoader(torch.from_numpy(x), batch_size=16), verbose=0)
+
+
+def test_weights_count_by_example_even_where_shapes_would_broadcast(x):
+    """A batch of 8 images of width 8: weights must not match the columns."""
+    model = mlp()
+    model.compile(loss="mse", weighted_metrics=["mae"])
+    x, weight = x[:8], np.arange(8, dtype="float32")
+    values = model.evaluate(x, sample_weight=weight, verbose=0, return_dict=True)
+    difference = model.reconstruct(x) - x
+    each = (difference**2).mean(axis=(1, 2, 3))
+    assert values["loss"] == pytest.approx((weight * each).mean(), rel=1e-5)
+    each = np.abs(difference).mean(axis=(1, 2, 3))
+    assert values["mae"] == pytest.approx((weight * each).sum() / weight.sum(), rel=1e-5)
+
+
+def test_mixed_precision_keeps_the_penalty_finite(x):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = mlp(penalty=keras.regularizers.L2(1.0))
+    model.compile()
+    history = model.fit(x, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
