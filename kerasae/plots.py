@@ -1,0 +1,307 @@
+"""What people look at: every picture of the course, one function each, in one style.
+
+Each function returns a `matplotlib.figure.Figure`. As the last line of a notebook's cell it is
+shown; `figure.savefig(path)` writes it. Colours are Okabe and Ito's, which colour-blind readers
+tell apart and which differ in brightness when printed in grey.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PINK, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#222222"
+COLOURS = (BLUE, ORANGE, GREEN, RED, SKY, PINK, BLACK, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.labelcolor": BLACK,
+    "axes.labelsize": 11,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "figure.titlesize": 14,
+    "figure.titleweight": "bold",
+    "font.size": 10.5,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.8,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "lines.markersize": 6,
+    "savefig.dpi": 110,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+}
+
+
+def use_style() -> None:
+    """Makes the course's style the default of every later figure, in notebooks shown as PNG."""
+    from matplotlib import pyplot  # registers how a notebook shows figures
+
+    pyplot.rcParams.update(STYLE)
+
+
+def figure(
+    columns: int = 1,
+    rows: int = 1,
+    width: float = 5.0,
+    height: float = 3.6,
+    title: str = "",
+    **subplots: Any,
+) -> tuple[Figure, Any]:
+    """An empty figure in the course's style.
+
+    Args:
+        columns: Panels side by side.
+        rows: Panels one above the other.
+        width: Of one panel, in inches.
+        height: Of one panel, in inches.
+        title: Above all panels.
+        subplots: Passed to `Figure.subplots`, for instance `sharey=True` or
+            `subplot_kw={"projection": "3d"}`.
+
+    Returns:
+        The figure and its axes: one `Axes`, or an array of them.
+
+    Example:
+
+    >>> picture, axes = figure(columns=2, title="Two panels")
+    >>> axes.shape
+    (2,)
+    """
+    with matplotlib.rc_context(STYLE):
+        picture = Figure(figsize=(columns * width, rows * height))
+        axes = picture.subplots(rows, columns, **subplots)
+    if title:
+        picture.suptitle(title, x=0.01, ha="left")
+    return picture, axes
+
+
+def image_rows(
+    rows: Mapping[str, np.ndarray],
+    title: str = "",
+    size: float = 0.85,
+    column_titles: Sequence[str] = (),
+    signed: Sequence[str] = (),
+) -> Figure:
+    """Rows of images under each other, each with its label: originals, reconstructions.
+
+    Args:
+        rows: Label to images, `(n, height, width)` or `(n, height, width, channels)`, n the same
+            in each row, values in [0, 1].
+        title: Above the rows.
+        size: Side of one image, in inches.
+        column_titles: One above each column, if any.
+        signed: Labels of the rows that hold differences: blue below 0, red above.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).random((6, 28, 28, 1))
+    >>> picture = image_rows({"input": x, "reconstruction": x**2}, "Before and after")
+    """
+    count = len(next(iter(rows.values())))
+    widest = max(len(line) for label in rows for line in label.split("\n"))
+    margin = 0.085 * widest + 0.3
+    picture, axes = figure(
+        count, len(rows), (count * size + margin) / count, size * 1.04, title, squeeze=False
+    )
+    picture.set_figheight(len(rows) * size * 1.04 + 0.4 * bool(title) + 0.25 * bool(column_titles))
+    picture.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.03)
+    for line, (label, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            show_image(axis, image, signed=label in signed)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for axis, text in zip(axes[0], column_titles, strict=False):
+        axis.set_title(text, loc="center", weight="normal", size=10)
+    return picture
+
+
+def show_image(axis: Axes, image: np.ndarray, signed: bool = False) -> None:
+    """Draws one image, without ticks: grey or colour in [0, 1], or signed around 0."""
+    image = np.squeeze(np.asarray(image, dtype="float32"))
+    if signed:
+        limit = max(float(np.abs(image).max()), 1e-6)
+        axis.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    else:
+        axis.imshow(np.clip(image, 0, 1), vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set(visible=True, color="#bbbbbb", linewidth=0.6)
+
+
+def image_sheet(
+    images: np.ndarray, columns: int = 16, title: str = "", size: float = 0.5, gap: int = 2
+) -> Figure:
+    """A contact sheet: many images without labels, in reading order.
+
+    Args:
+        images: `(n, height, width)` or `(n, height, width, channels)`, values in [0, 1].
+        columns: Images in a row.
+        title: Above the sheet.
+        size: Side of one image, in inches.
+        gap: Pixels between images.
+
+    Example:
+
+    >>> sheet = image_sheet(np.zeros((32, 8, 8, 3)), columns=8)
+    """
+    mosaic = tile(images, columns, gap)
+    picture, axis = figure(
+        width=columns * size,
+        height=columns * size * mosaic.shape[0] / mosaic.shape[1] + 0.4 * bool(title),
+        title=title,
+    )
+    show_image(axis, mosaic)
+    axis.spines[:].set_visible(False)
+    return picture
+
+
+def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
+    """One large image made of many, in reading order on white.
+
+    Example:
+
+    >>> tile(np.zeros((10, 8, 8, 1)), columns=5).shape
+    (16, 40, 1)
+    """
+    images = np.asarray(images, dtype="float32")
+    if images.ndim == 3:
+        images = images[..., None]
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), "f4")
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def curves(
+    lines: Mapping[str, Any],
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    x: Sequence[float] | None = None,
+    log: str = "",
+    markers: bool = False,
+    width: float = 6.4,
+) -> Figure:
+    """Named lines over one axis: losses over epochs, errors over code sizes.
+
+    Args:
+        lines: Name to y values, or to a pair (x values, y values).
+        x_label: What is varied.
+        y_label: What is measured, with its unit.
+        title: Above the panel.
+        x: The x values of all lines that do not bring their own; counts from 1 by default.
+        log: Logarithmic axes: `""`, `"x"`, `"y"` or `"xy"`.
+        markers: Whether the points were measured one by one and should be seen.
+        width: Of the figure, in inches.
+
+    Example:
+
+    >>> picture = curves({"training": [3, 2, 1], "test": [3, 2.5, 2]}, "epoch", "loss")
+    """
+    picture, axis = figure(width=width, height=3.8)
+    draw_curves(axis, lines, x=x, markers=markers)
+    axis.set(xlabel=x_label, ylabel=y_label, title=title)
+    if "x" in log:
+        axis.set_xscale("log")
+    if "y" in log:
+        axis.set_yscale("log")
+    if len(lines) > 1:
+        axis.legend()
+    return picture
+
+
+def draw_curves(
+    axis: Axes, lines: Mapping[str, Any], x: Sequence[float] | None = None, markers: bool = False
+) -> None:
+    """Draws the lines of `curves` into a panel of a larger figure."""
+    for index, (name, values) in enumerate(lines.items()):
+        own = isinstance(values, tuple)
+        xs, ys = values if own else (x if x is not None else range(1, len(values) + 1), values)
+        axis.plot(
+            xs,
+            ys,
+            label=name,
+            color=COLOURS[index % len(COLOURS)],
+            marker=MARKERS[index % len(MARKERS)] if markers else None,
+        )
+
+
+def history(log: Any, names: Sequence[str] = ("loss",), title: str = "Training") -> Figure:
+    """Training curves of a `History`: solid on training data, dashed on validation data.
+
+    Args:
+        log: What `fit` returned, or its `history`.
+        names: The metrics to draw.
+        title: Above the panel.
+
+    Example:
+
+    >>> picture = history({"loss": [0.2, 0.1], "val_loss": [0.3, 0.2]})
+    """
+    log = getattr(log, "history", log)
+    picture, axis = figure(width=6.0, height=3.4)
+    for name, colour in zip(names, COLOURS, strict=False):
+        epochs = np.arange(1, len(log[name]) + 1)
+        axis.plot(epochs, log[name], color=colour, label=f"{name}, training")
+        if f"val_{name}" in log:
+            axis.plot(epochs, log[f"val_{name}"], "--", color=colour, label=f"{name}, validation")
+    axis.set(xlabel="epoch", ylabel=" and ".join(names), title=title)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+    return picture
+
+
+def codes(
+    points: np.ndarray,
+    labels: np.ndarray,
+    title: str = "",
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Codes of two numbers as a scatter, coloured by class, each class named at its median.
+
+    Args:
+        points: `(n, 2)`.
+        labels: `(n,)` integers.
+        title: Above the panel.
+        names: The classes' names; the integers themselves by default.
+
+    Example:
+
+    >>> picture = codes(np.zeros((4, 2)), np.array([0, 0, 1, 1]))
+    """
+    picture, axis = figure(width=6.2, height=5.6)
+    palette = matplotlib.colormaps["tab10"]
+    for label in np.unique(labels):
+        group = points[labels == label]
+        axis.scatter(*group.T, s=7, color=palette(int(label) % 10), alpha=0.55, linewidths=0)
+    for label in np.unique(labels):
+        axis.text(
+            *np.median(points[labels == label], axis=0),
+            names[label] if names else str(label),
+            weight="bold",
+            size=13,
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75},
+        )
+    axis.set(xlabel="code, first number", ylabel="code, second number", title=title)
+    return picture
