@@ -91,7 +91,10 @@ def load(cls: type, name: str | Path) -> Any:
             f"a registered {cls.__name__} ({error})."
         ) from error
     if not isinstance(model, cls):
-        raise ValueError(f"`{name}` holds a {type(model).__name__}, expected a {cls.__name__}.")
+        raise ValueError(
+            f"`{folder / CONFIG}` holds a model of class {type(model).__name__}, expected "
+            f"{cls.__name__}."
+        )
     try:
         model.load_weights(folder / WEIGHTS)
     except Exception as error:

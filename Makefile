@@ -1,0 +1,72 @@
+# Every target sets up .venv by itself, and again only when the dependencies have changed.
+#   make notebooks   run the whole course, with a gallery of its pictures
+#   make lab         open it in JupyterLab
+#   make demo        train an autoencoder in under two minutes
+#   make test        lint, unit tests and notebooks on one backend: BACKEND=tensorflow|jax|torch
+#   make test-all    the same on all three
+#   make refresh     re-execute the committed notebooks in place and rewrite their index
+
+BACKEND ?= tensorflow
+PYTHON ?= python3
+CONSTRAINTS ?= .ci/constraints.txt
+BACKENDS := tensorflow jax torch
+
+ifeq ($(filter $(BACKEND),$(BACKENDS)),)
+$(error BACKEND is '$(BACKEND)', expected one of: $(BACKENDS))
+endif
+
+# On Linux, TensorFlow's small build: the course needs no GPU.
+EXTRA := $(BACKEND)
+ifeq ($(BACKEND)-$(shell uname -sm),tensorflow-Linux x86_64)
+EXTRA := tensorflow-cpu
+endif
+
+BIN := .venv/bin
+READY := .venv/ready-$(BACKEND)
+
+export KERAS_BACKEND := $(BACKEND)
+export TF_CPP_MIN_LOG_LEVEL := 3
+# Two kernels run side by side: one thread each.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
+NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
+	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
+
+.PHONY: notebooks lab demo test test-all lint unit nbval refresh clean
+
+notebooks: $(READY)
+	$(ONE_THREAD) $(BIN)/python notebooks/course.py run --output build/notebooks
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+demo: $(READY)
+	$(BIN)/python -m kerasae demo --output build/demo
+
+test: lint unit nbval
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(READY)
+	$(ONE_THREAD) $(BIN)/python -m pytest tests -n 2 --durations=10
+
+nbval: $(READY)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) notebooks
+
+test-all:
+	for backend in $(BACKENDS); do $(MAKE) test BACKEND=$$backend || exit 1; done
+
+refresh: $(READY)
+	$(ONE_THREAD) $(BIN)/python notebooks/course.py run --in-place
+	$(BIN)/python notebooks/course.py index
+
+$(READY): pyproject.toml $(wildcard $(CONSTRAINTS))
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix -c ,$(CONSTRAINTS)) -e ".[$(EXTRA),dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import pytest
+
+from kerasae.corruptions import BlockMask, MaskingNoise, SaltAndPepper
+
+X = np.random.default_rng(0).uniform(0.2, 0.8, (40, 12, 10, 2)).astype("float32")
+
+
+def corrupt(layer, x=X, training=True):
+    return keras.ops.convert_to_numpy(layer(x, training=training))
+
+
+LAYERS = {
+    "masking": lambda: MaskingNoise(0.3, seed=1),
+    "salt and pepper": lambda: SaltAndPepper(0.3, seed=1),
+    "block": lambda: BlockMask((5, 3), seed=1),
+}
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_every_corruption(make):
+    """Off at inference, afresh each step, repeatable by seed, saved with its configuration."""
+    layer = make()
+    np.testing.assert_array_equal(corrupt(layer, training=False), X)
+    np.testing.assert_array_equal(corrupt(layer, training=None), X)
+    first, second = corrupt(layer), corrupt(layer)
+    assert (first != second).any()
+    np.testing.assert_array_equal(corrupt(make()), first)
+    again = type(layer).from_config(layer.get_config())
+    np.testing.assert_array_equal(corrupt(again), first)
+    untouched = first == X
+    assert 0.2 < untouched.mean() < 0.95
+
+
+def test_masking_hides_a_fraction():
+    noisy = corrupt(MaskingNoise(0.3, seed=2))
+    hidden = noisy == 0
+    # 9,600 draws: the standard deviation of the fraction is 0.0047.
+    assert hidden.mean() == pytest.approx(0.3, abs=0.02)
+    np.testing.assert_array_equal(noisy[~hidden], X[~hidden])
+    assert corrupt(MaskingNoise(0.0)).min() > 0
+    assert corrupt(MaskingNoise(1.0)).max() == 0
+
+
+def test_salt_and_pepper_are_equally_likely():
+    noisy = corrupt(SaltAndPepper(0.4, minimum=-1.0, maximum=2.0, seed=2))
+    assert (noisy == -1).mean() == pytest.approx(0.2, abs=0.02)
+    assert (noisy == 2).mean() == pytest.approx(0.2, abs=0.02)
+    kept = (noisy != -1) & (noisy != 2)
+    np.testing.assert_array_equal(noisy[kept], X[kept])
+
+
+def test_block_hides_one_rectangle_anywhere():
+    corners = set()
+    noisy = corrupt(BlockMask((5, 3), seed=2), np.ones((400, 12, 10, 2), "float32"))
+    for image in noisy:
+        rows, columns = np.where(image[..., 0] == 0)
+        assert len(rows) == 15
+        assert rows.max() - rows.min() == 4 and columns.max() - columns.min() == 2
+        assert (image[..., 0] == image[..., 1]).all()
+        corners.add((int(rows.min()), int(columns.min())))
+    assert {row for row, _ in corners} == set(range(8))
+    assert {column for _, column in corners} == set(range(8))
+
+
+def test_several_at_once():
+    both = keras.Sequential([MaskingNoise(0.5, seed=1), keras.layers.GaussianNoise(0.1, seed=1)])
+    np.testing.assert_array_equal(corrupt(both, training=False), X)
+    noisy = corrupt(both)
+    assert (np.abs(noisy) < 0.5).mean() > 0.5 and (noisy != X).all()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MaskingNoise(1.5), r"`fraction` is 1.5, expected a number from 0 to 1"),
+        (lambda: MaskingNoise("half"), "`fraction` is 'half', expected a number from 0 to 1"),
+        (lambda: SaltAndPepper(0.1, 1.0, 0.0), "`minimum` is 1.0, expected less than `maximum`"),
+        (lambda: BlockMask(0), "`size` is 0, expected a whole number of at least 1"),
+        (lambda: BlockMask(13)(X), "expected images .* of at least"),
+        (lambda: BlockMask(3)(X[..., 0]), "expected images"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

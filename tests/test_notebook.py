@@ -1,0 +1,84 @@
+import json
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from kerasae import notebook, plots
+
+
+def test_a_true_claim_prints_one_fixed_line(capsys):
+    notebook.claim("01.5", "more units, less error", np.bool_(True), error=0.25)
+    assert capsys.readouterr().out == "[PASS] 01.5 more units, less error\n"
+
+
+def test_a_false_claim_raises_with_its_evidence():
+    with pytest.raises(AssertionError, match=r"\[FAIL\] 01.5 .* \(error = 0.3333, n = \[1, 2\]\)"):
+        notebook.claim("01.5", "more units, less error", False, error=1 / 3, n=[1, 2])
+
+
+@pytest.mark.parametrize("holds", [np.array([True, False]), 1, None, "yes"])
+def test_a_claim_is_true_or_false(holds):
+    with pytest.raises(TypeError, match="expected True or False"):
+        notebook.claim("01.5", "text", holds)
+
+
+def test_evidence_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASAE_EVIDENCE", str(tmp_path / "evidence.jsonl"))
+    notebook.claim("01.5", "text", True, errors=np.array([1.0, 2.0]))
+    with pytest.raises(AssertionError):
+        notebook.claim("01.6", "text", False)
+    lines = [json.loads(x) for x in (tmp_path / "evidence.jsonl").read_text().splitlines()]
+    assert [line["holds"] for line in lines] == [True, False]
+    assert lines[0]["errors"] == [1.0, 2.0]
+    assert lines[0]["backend"] == keras.backend.backend()
+
+
+def test_budget(monkeypatch):
+    monkeypatch.delenv("KERASAE_BUDGET", raising=False)
+    assert notebook.budget(fast=1, full=2) == 1
+    monkeypatch.setenv("KERASAE_BUDGET", "full")
+    assert notebook.budget(fast=1, full=2) == 2
+    monkeypatch.setenv("KERASAE_BUDGET", "fulll")
+    with pytest.raises(ValueError, match="'fulll', expected 'fast' or 'full'"):
+        notebook.budget(fast=1, full=2)
+
+
+def test_setup_seeds_and_tells_versions(monkeypatch, capsys):
+    monkeypatch.setenv("KERASAE_SEED", "5")
+    assert notebook.setup() == 5
+    first = keras.random.uniform((3,)), random.random()
+    line = capsys.readouterr().out
+    assert f"on {keras.backend.backend()}" in line and "seed 5" in line
+    notebook.setup()
+    second = keras.random.uniform((3,)), random.random()
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(x[0]) for x in (first, second)))
+    assert first[1] == second[1]
+
+
+def test_table(capsys):
+    notebook.table([{"code": "two", "error": 0.123456}], "Errors")
+    assert "Markdown" in capsys.readouterr().out  # outside a notebook, its repr
+
+
+def test_pictures_are_drawn(tmp_path):
+    x = np.random.default_rng(0).random((6, 8, 8, 3))
+    pictures = {
+        "rows": plots.image_rows({"a": x, "b\nc": x - 0.5}, "t", signed=["b\nc"]),
+        "sheet": plots.image_sheet(x, columns=4),
+        "curves": plots.curves({"a": [3, 2, 1], "b": ([1, 2], [1, 2])}, "x", "y", log="xy"),
+        "history": plots.history({"loss": [2, 1], "val_loss": [3, 2]}),
+        "codes": plots.codes(x[:, 0, :2, 0], np.arange(6) // 2, "t"),
+    }
+    for name, picture in pictures.items():
+        picture.savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 2000
+
+
+def test_tile():
+    images = np.arange(1, 4, dtype="float32").reshape(3, 1, 1) * np.ones((1, 2, 2))
+    sheet = plots.tile(images, columns=2, gap=1)
+    assert sheet.shape == (5, 5, 1)
+    assert sheet[0, 0, 0] == 1 and sheet[0, 3, 0] == 2 and sheet[3, 0, 0] == 3
+    assert (sheet[2] == 1).all() and (sheet[3:, 2:] == 1).all()  # white between and behind

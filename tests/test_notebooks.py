@@ -1,0 +1,102 @@
+"""The course against its ledger: every claim once, executed, with the output it promises."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+spec = importlib.util.spec_from_file_location("course", FOLDER / "course.py")
+course = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(course)
+
+PATHS = course.notebooks()
+NAMES = [path.stem for path in PATHS]
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=NAMES)
+
+SETUP = """\
+import os
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install -q "kerasae[notebooks] @ git+{repository}"
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")"""
+
+
+def test_the_ledger_lists_the_folder():
+    assert NAMES == sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+
+
+@every_notebook
+def test_claims_are_those_of_the_ledger(path):
+    assert sorted(course.claims(path)) == course.LEDGER[path.stem]["claims"]
+
+
+@every_notebook
+def test_claim_cells_are_executed_compared_and_alone(path):
+    for cell in course.cells(path):
+        if cell["cell_type"] != "code" or "claim(" not in cell["source"]:
+            continue
+        assert cell["source"].startswith("# NBVAL_CHECK_OUTPUT"), "nbval must compare its line"
+        assert len(re.findall(r"\bclaim\(", cell["source"])) == 1
+        assert cell["execution_count"], "nbval does not compare a cell that was never run"
+        assert [output["output_type"] for output in cell["outputs"]] == ["stream"]
+        text = "".join(cell["outputs"][0]["text"])
+        name, sentence = re.search(r"\[PASS\] (\d\d\.\d) (.*)\n\Z", text).groups()
+        assert course.claims(path)[name] == sentence and text.count("\n") == 1
+
+
+@every_notebook
+def test_stored_outputs(path):
+    code = [cell for cell in course.cells(path) if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code)
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert not [output for output in outputs if "image/svg+xml" in output.get("data", {})]
+    assert path.stat().st_size < 1_000_000
+
+
+@every_notebook
+def test_anatomy(path):
+    cells = course.cells(path)
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert re.fullmatch(rf"{path.stem[:2]} · .+", course.title(path))
+    assert course.promise(path).endswith(".")
+    assert course.colab(path) in cells[0]["source"]
+    assert code[0]["source"] == SETUP.format(repository=course.repository())
+    listed = re.findall(r"\*\*(\d\d\.\d)\*\*", cells[1]["source"])
+    assert listed == course.LEDGER[path.stem]["claims"]
+    tags = [tag for cell in cells for tag in cell["metadata"].get("tags", [])]
+    assert tags.count("signature") == 1 and tags.count("solution") >= 3
+    picture, caption = course.signature(path)
+    assert picture and len(caption) > 40
+
+
+@every_notebook
+def test_nothing_of_the_machine_is_stored(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/(root|work|home|tmp|Users)/|ipykernel_\d+", text)
+    assert "execution" not in json.loads(text)["cells"][0]["metadata"]
+
+
+def test_the_index_is_up_to_date():
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == course.index()
+
+
+def test_the_readme_lists_the_notebooks():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert course.contents("notebooks/") in readme
+
+
+def test_no_function_is_copied_between_notebooks():
+    homes = {}
+    for path in PATHS:
+        for cell in course.cells(path):
+            if cell["cell_type"] == "code":
+                for name in re.findall(r"(?m)^def (\w+)\(", cell["source"]):
+                    homes.setdefault(name, set()).add(path.stem)
+    assert not {name: where for name, where in homes.items() if len(where) > 1}

@@ -1,0 +1,89 @@
+"""The house rules that a machine can check."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kerasae
+
+PACKAGE = Path(kerasae.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+FLOORS = {"kerasae": 3, "__main__": 3, "models": 2, "zoo": 2}
+FLOORS |= dict.fromkeys(("nets", "penalties", "evaluation", "notebook"), 1)
+BACKENDS = {"tensorflow", "jax", "torch", "jaxlib"}
+
+
+def module(path: Path) -> str:
+    """`kerasae/models/base.py` is `models`, `kerasae/nets.py` is `nets`."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "kerasae" if first == "__init__" else first
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    here = module(path)
+    for name in imports(path):
+        if not name.startswith("kerasae.") or name == "kerasae.__version__":
+            continue
+        there = name.split(".")[1]
+        if not (PACKAGE / there).is_dir() and not (PACKAGE / f"{there}.py").exists():
+            there = "kerasae"  # a name of the top of the package
+        assert FLOORS.get(there, 0) <= FLOORS.get(here, 0), f"{here} imports {there}, a floor up"
+        if there == "plots":
+            assert here == "notebook" or FLOORS.get(here, 0) == 3 or here == "zoo"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_backends_stay_in_their_home(path):
+    home = ("training", "derivatives")
+    used = {name.split(".")[0] for name in imports(path)} & BACKENDS
+    if module(path) == "datasets":
+        used -= {"tensorflow"}  # reads TensorFlow Datasets and their record files
+    assert not used or module(path) in home
+
+
+def test_version_is_the_installed_one():
+    assert importlib.metadata.version("kerasae") == kerasae.__version__
+    assert (PACKAGE / "py.typed").exists()
+
+
+def run(code: str) -> str:
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    return process.stdout.strip()
+
+
+def test_import_loads_nothing_heavy():
+    heavy = "tensorflow_datasets", "sklearn", "matplotlib", "scipy", "PIL", "IPython"
+    loaded = run(
+        "import keras, sys; before = set(sys.modules); import kerasae; "
+        f"print(*sorted((set(sys.modules) - before) & set({heavy})))"
+    )
+    assert loaded == ""
+
+
+def test_import_costs_little_over_keras():
+    code = (
+        "import keras, time; start = time.perf_counter(); import kerasae; "
+        "print(time.perf_counter() - start)"
+    )
+    assert statistics.median(float(run(code)) for _ in range(3)) < 0.2

@@ -1,0 +1,117 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from kerasae import Autoencoder, nets, presets
+
+
+@pytest.fixture
+def model():
+    return Autoencoder(*nets.mlp((6,), code_size=2, units=(4,)))
+
+
+def test_layout(model, tmp_path):
+    model.save_to_preset(tmp_path / "new" / "preset")
+    files = {path.name for path in (tmp_path / "new" / "preset").iterdir()}
+    assert files == {"config.json", "metadata.json", "model.weights.h5"}
+    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "preset"]  # no leftovers
+    metadata = json.loads((tmp_path / "new" / "preset" / "metadata.json").read_text())
+    assert metadata["parameter_count"] == model.count_params()
+    assert metadata["keras_version"] == keras.version()
+
+
+def test_overwrites_a_preset_but_nothing_else(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    x = np.ones((1, 6))
+    model.decoder.layers[-1].bias.assign(np.ones(6))
+    model.save_to_preset(tmp_path / "preset")
+    restored = Autoencoder.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(restored.reconstruct(x), model.reconstruct(x))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="is not a preset"):
+        model.save_to_preset(tmp_path / "home")
+    assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_failing_save_keeps_the_old_preset(model, tmp_path, monkeypatch):
+    model.save_to_preset(tmp_path / "preset")
+    before = (tmp_path / "preset" / "model.weights.h5").read_bytes()
+
+    def fail(self, path):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save_weights", fail)
+    with pytest.raises(OSError, match="No space"):
+        model.save_to_preset(tmp_path / "preset")
+    assert (tmp_path / "preset" / "model.weights.h5").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "preset"]
+
+
+def test_unbuilt_models_have_nothing_to_save(tmp_path):
+    layers = keras.layers
+    model = Autoencoder(keras.Sequential([layers.Dense(2)]), keras.Sequential([layers.Dense(6)]))
+    with pytest.raises(ValueError, match="has no weights yet"):
+        model.save_to_preset(tmp_path / "preset")
+
+
+def test_not_a_preset(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder with config\.json"):
+        Autoencoder.from_preset("no_such_preset")
+    with pytest.raises(FileNotFoundError, match=r"config.json, metadata.json, model.weights.h5"):
+        Autoencoder.from_preset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("config.json", b"{"),
+        ("config.json", b'{"class_name": "Nothing", "config": {}, "module": "os"}'),
+        ("config.json", b"[1, 2]"),
+        ("model.weights.h5", b""),
+        ("model.weights.h5", b"\x80\x04pickled"),
+    ],
+)
+def test_broken_files_are_named(file, content, model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    (tmp_path / "preset" / file).write_bytes(content)
+    with pytest.raises(ValueError, match=file):
+        Autoencoder.from_preset(tmp_path / "preset")
+
+
+def test_truncated_weights(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    weights = tmp_path / "preset" / "model.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"model.weights.h5` is broken"):
+        Autoencoder.from_preset(tmp_path / "preset")
+
+
+def test_weights_of_another_model(model, tmp_path):
+    model.save_to_preset(tmp_path / "one")
+    other = Autoencoder(*nets.mlp((6,), code_size=3, units=(5,)))
+    other.save_to_preset(tmp_path / "two")
+    (tmp_path / "two" / "model.weights.h5").replace(tmp_path / "one" / "model.weights.h5")
+    with pytest.raises(ValueError, match="belongs to another model"):
+        Autoencoder.from_preset(tmp_path / "one")
+
+
+def test_a_model_of_another_class(model, tmp_path):
+    class Special(Autoencoder):
+        pass
+
+    model.save_to_preset(tmp_path / "preset")
+    with pytest.raises(ValueError, match="a model of class Autoencoder, expected Special"):
+        Special.from_preset(tmp_path / "preset")
+
+
+def test_code_in_a_configuration_is_not_run(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    evil = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x)])
+    config = json.loads((tmp_path / "preset" / "config.json").read_text())
+    config["config"]["corruption"] = keras.saving.serialize_keras_object(evil)
+    (tmp_path / "preset" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json"):
+        presets.load(Autoencoder, tmp_path / "preset")
