@@ -3,7 +3,7 @@
 A preset is a folder of three files, the layout that KerasHub uses:
 
     config.json         the model's class and configuration
-    metadata.json       who wrote it: versions, number of parameters, input shape
+    metadata.json       who wrote it: versions, number of parameters
     model.weights.h5    the weights
 
 Nothing in it is code and nothing is unpickled.
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,19 @@ def save(model: keras.Model, folder: str | Path) -> None:
             "call `build(input_shape)`."
         )
     folder = Path(folder)
-    foreign = (
-        {path.name for path in folder.iterdir()} - {CONFIG, METADATA, WEIGHTS}
-        if (folder.is_dir())
-        else set()
-    )
-    if foreign or folder.is_file():
+    files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file() or files - {CONFIG, METADATA, WEIGHTS}:
         raise ValueError(f"`{folder}` is not a preset, expected a new or an earlier preset folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Both beside the folder, on its file system, so that they can take each other's place.
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = partial.with_name(partial.name + "-old")
     try:
         config = keras.saving.serialize_keras_object(model)
         config.pop("compile_config", None)  # a preset is for use; `.keras` keeps the training
         metadata = {
             "keras_version": keras.version(),
-            "kerasae_version": _version(),
+            "kerasae_version": version("kerasae"),
             "parameter_count": model.count_params(),
         }
         (partial / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -59,10 +58,11 @@ def save(model: keras.Model, folder: str | Path) -> None:
         model.save_weights(partial / WEIGHTS)
         partial.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, old)
         os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def load(cls: type, name: str | Path) -> Any:
@@ -103,9 +103,3 @@ def load(cls: type, name: str | Path) -> Any:
             f"of the {type(model).__name__} that {CONFIG} describes ({error})."
         ) from error
     return model
-
-
-def _version() -> str:
-    from kerasae import __version__  # at call time: the package imports this module
-
-    return __version__

@@ -1,0 +1,61 @@
+"""Every code block of the README runs: Python for real, in order; `make` up to what it would do."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.strip().splitlines()
+]
+
+
+def test_there_is_nothing_else_to_run():
+    assert {language for language, _ in BLOCKS} == {"python", "bash"}
+    assert len(COMMANDS) >= 8
+
+
+def test_python_blocks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for language, block in BLOCKS:
+        if language == "python":
+            exec(compile(block, "README.md", "exec"), names)
+    assert names["codes"].shape == (2000, 16)
+    assert names["pictures"].shape == (2000, 28, 28, 1)
+    assert names["features"](names["test"].x[:2]).shape == (2, 10)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command):
+    if not (ROOT / "Makefile").exists() or not shutil.which("make"):
+        pytest.skip("the commands need a clone of the repository and make")
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "BACKEND")
+    }
+    result = subprocess.run(
+        re.sub(r"\bmake\b", "make --dry-run", command),
+        shell=True,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "python" in result.stdout or "jupyter" in result.stdout
+
+
+def test_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    if not (ROOT / "Makefile").exists():
+        pytest.skip("the links need a clone of the repository")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / link).exists(), link
