@@ -49,6 +49,9 @@ STYLE = {
 }
 
 
+styled = matplotlib.rc_context(STYLE)  # as a decorator: whoever calls need not set the style
+
+
 def use_style() -> None:
     """Makes the course's style the default of every later figure, in notebooks shown as PNG."""
     from matplotlib import pyplot  # registers how a notebook shows figures
@@ -56,6 +59,7 @@ def use_style() -> None:
     pyplot.rcParams.update(STYLE)
 
 
+@styled
 def figure(
     columns: int = 1,
     rows: int = 1,
@@ -84,14 +88,14 @@ def figure(
     >>> axes.shape
     (2,)
     """
-    with matplotlib.rc_context(STYLE):
-        picture = Figure(figsize=(columns * width, rows * height))
-        axes = picture.subplots(rows, columns, **subplots)
+    picture = Figure(figsize=(columns * width, rows * height))
+    axes = picture.subplots(rows, columns, **subplots)
     if title:
         picture.suptitle(title, x=0.01, ha="left")
     return picture, axes
 
 
+@styled
 def image_rows(
     rows: Mapping[str, np.ndarray],
     title: str = "",
@@ -131,6 +135,7 @@ def image_rows(
     return picture
 
 
+@styled
 def show_image(axis: Axes, image: np.ndarray, signed: bool = False) -> None:
     """Draws one image, without ticks: grey or colour in [0, 1], or signed around 0."""
     image = np.squeeze(np.asarray(image, dtype="float32"))
@@ -144,6 +149,7 @@ def show_image(axis: Axes, image: np.ndarray, signed: bool = False) -> None:
     axis.spines[:].set(visible=True, color="#bbbbbb", linewidth=0.6)
 
 
+@styled
 def image_sheet(
     images: np.ndarray, columns: int = 16, title: str = "", size: float = 0.5, gap: int = 2
 ) -> Figure:
@@ -191,6 +197,7 @@ def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
     return sheet
 
 
+@styled
 def curves(
     lines: Mapping[str, Any],
     x_label: str,
@@ -229,6 +236,7 @@ def curves(
     return picture
 
 
+@styled
 def draw_curves(
     axis: Axes, lines: Mapping[str, Any], x: Sequence[float] | None = None, markers: bool = False
 ) -> None:
@@ -245,6 +253,7 @@ def draw_curves(
         )
 
 
+@styled
 def history(log: Any, names: Sequence[str] = ("loss",), title: str = "Training") -> Figure:
     """Training curves of a `History`: solid on training data, dashed on validation data.
 
@@ -270,6 +279,7 @@ def history(log: Any, names: Sequence[str] = ("loss",), title: str = "Training")
     return picture
 
 
+@styled
 def codes(
     points: np.ndarray,
     labels: np.ndarray,
@@ -304,4 +314,205 @@ def codes(
             bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75},
         )
     axis.set(xlabel="code, first number", ylabel="code, second number", title=title)
+    return picture
+
+
+def image_blocks(
+    blocks: Mapping[str, Mapping[str, np.ndarray]], title: str = "", size: float = 0.85
+) -> Figure:
+    """Several `image_rows` side by side under the same row labels: known data, foreign data.
+
+    Args:
+        blocks: Title of a block to its rows; the rows have the same labels in every block, and
+            the images of a block are the same number in each row.
+        title: Above all blocks.
+        size: Side of one image, in inches.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).random((5, 28, 28, 1))
+    >>> rows = {"input": x, "reconstruction": x**2}
+    >>> picture = image_blocks({"seen": rows, "new": {k: v[:3] for k, v in rows.items()}})
+    """
+    labels = list(next(iter(blocks.values())))
+    counts = [len(rows[labels[0]]) for rows in blocks.values()]
+    gap = 0.25  # between blocks, in images
+    widths = [w for count in counts for w in (*[1.0] * count, gap)][:-1]
+    margin = 0.085 * max(len(line) for label in labels for line in label.split("\n")) + 0.3
+    total = sum(widths) * size + margin
+    picture, axes = figure(
+        len(widths),
+        len(labels),
+        total / len(widths),
+        size * 1.04,
+        title,
+        squeeze=False,
+        gridspec_kw={"width_ratios": widths},
+    )
+    picture.set_figheight(len(labels) * size * 1.04 + 0.3 + 0.4 * bool(title))
+    picture.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.03)
+    left = 0
+    for count, (name, rows) in zip(counts, blocks.items(), strict=True):
+        for line, label in zip(axes, labels, strict=True):
+            for axis, image in zip(line[left : left + count], rows[label], strict=True):
+                show_image(axis, image)
+            if left == 0:
+                line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+            if left + count < len(widths):
+                line[left + count].set_axis_off()
+        axes[0][left].set_title(name, size=11)
+        left += count + 1
+    return picture
+
+
+def number_grids(
+    grids: Mapping[str, np.ndarray],
+    row_names: Sequence[str],
+    column_names: Sequence[str] = (),
+    title: str = "",
+    width: float = 2.6,
+) -> Figure:
+    """Small tables of numbers in [0, 1] side by side, each number on its own shade of grey.
+
+    Args:
+        grids: Title to numbers, `(rows, columns)`, the same rows in each.
+        row_names: One for each row.
+        column_names: One for each column, if any.
+        title: Above all tables.
+        width: Of one table, in inches.
+
+    Example:
+
+    >>> picture = number_grids({"codes": np.eye(3)}, ["a", "b", "c"])
+    """
+    picture, axes = figure(
+        len(grids), 1, width, 0.34 * len(row_names) + 0.9, title, squeeze=False, sharey=True
+    )
+    for axis, (name, numbers) in zip(axes[0], grids.items(), strict=True):
+        numbers = np.asarray(numbers, dtype="float64")
+        axis.imshow(numbers, cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
+        for (row, column), number in np.ndenumerate(numbers):
+            colour = "white" if number > 0.6 else BLACK
+            axis.text(column, row, f"{number:.2f}", ha="center", va="center", color=colour)
+        names = column_names or [""] * numbers.shape[1]
+        axis.set(title=name, xticks=range(numbers.shape[1]), xticklabels=names)
+        axis.set(yticks=range(len(row_names)), yticklabels=row_names)
+        axis.tick_params(length=0)
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    return picture
+
+
+def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -> Figure:
+    """How codes of three numbers in [0, 1] travelled through the unit cube, one cube a panel.
+
+    Args:
+        paths: Title to positions over time, `(steps, n, 3)`; the last step carries its number,
+            from 1, and a dotted line to the corner that it rounds to.
+        title: Above all panels.
+        size: Side of one panel, in inches.
+
+    Example:
+
+    >>> picture = cubes({"standing still": np.full((2, 1, 3), 0.5)})
+    """
+    from itertools import combinations, product
+
+    picture, axes = figure(
+        len(paths), 1, size, size, title, squeeze=False, subplot_kw={"projection": "3d"}
+    )
+    corners = np.array(list(product((0, 1), repeat=3)))
+    for axis, (name, path) in zip(axes[0], paths.items(), strict=True):
+        for one, other in combinations(corners, 2):
+            if np.abs(one - other).sum() == 1:
+                axis.plot(*np.stack([one, other]).T, color="#bbbbbb", linewidth=1, zorder=0)
+        for corner in corners:
+            outside = corner + 0.14 * (corner - 0.5)
+            axis.text(*outside, "".join(map(str, corner)), color="#888888", ha="center", size=10)
+        for index, track in enumerate(np.moveaxis(np.asarray(path), 1, 0)):
+            colour = COLOURS[index % len(COLOURS)]
+            axis.plot(*track.T, color=colour, linewidth=1.8, alpha=0.85)
+            axis.scatter(*track[-1:].T, s=210, color=colour, edgecolor="white", depthshade=False)
+            nearest = np.stack([track[-1], np.round(track[-1])])
+            axis.plot(*nearest.T, ":", color=BLACK, linewidth=1.4)
+            dark = colour not in (ORANGE, SKY, YELLOW, PINK)
+            axis.text(
+                *track[-1],
+                str(index + 1),
+                color="white" if dark else BLACK,
+                weight="bold",
+                ha="center",
+                va="center",
+                zorder=50,
+            )
+        axis.set_title(name, pad=16)
+        axis.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1))
+        axis.set_box_aspect((1, 1, 1), zoom=1.08)
+        axis.view_init(elev=17, azim=-62)
+        axis.set_axis_off()
+    return picture
+
+
+def network(
+    weights: Sequence[np.ndarray],
+    names: Sequence[str],
+    activations: Sequence[np.ndarray] = (),
+    title: str = "",
+    width: float = 7.0,
+) -> Figure:
+    """A small fully connected network from left to right: its units and its weights.
+
+    A line is a weight, red above 0 and dashed blue below, the wider the larger. A unit is the
+    darker the more active it is.
+
+    Args:
+        weights: One matrix `(from, to)` for each pair of neighbouring layers.
+        names: One for each layer.
+        activations: Values in [0, 1] of each layer's units, if any.
+        title: Above the picture.
+        width: Of the figure, in inches.
+
+    Example:
+
+    >>> picture = network([np.ones((3, 2)), -np.ones((2, 3))], ["x", "h", "x̂"])
+    """
+    sizes = [len(weights[0]), *(matrix.shape[1] for matrix in weights)]
+    picture, axis = figure(width=width, height=0.42 * max(sizes) + 0.9, title=title)
+    spread = (max(sizes) - 1) / 2
+    heights = [
+        np.linspace(1, -1, size) * spread * (0.55 if size < max(sizes) else 1) for size in sizes
+    ]
+    for layer, matrix in enumerate(weights):
+        limit = np.abs(matrix).max()
+        for (start, end), weight in np.ndenumerate(matrix):
+            axis.plot(
+                [layer, layer + 1],
+                [heights[layer][start], heights[layer + 1][end]],
+                color=RED if weight > 0 else BLUE,
+                linestyle="-" if weight > 0 else (0, (4, 2)),
+                linewidth=0.2 + 2.6 * abs(weight) / limit,
+                alpha=0.7,
+                zorder=1,
+            )
+    for layer, (name, height) in enumerate(zip(names, heights, strict=True)):
+        values = activations[layer] if len(activations) else np.zeros(len(height))
+        shades = matplotlib.colormaps["Greys"](0.85 * np.asarray(values))
+        axis.scatter(
+            np.full(len(height), layer), height, s=330, c=shades, edgecolor=BLACK, zorder=2
+        )
+        if len(activations):
+            for y, value in zip(height, values, strict=True):
+                axis.text(
+                    layer,
+                    y,
+                    f"{value:.1f}".removeprefix("0") if value < 0.95 else "1",
+                    color="white" if value > 0.5 else BLACK,
+                    ha="center",
+                    va="center",
+                    size=8.5,
+                    zorder=3,
+                )
+        axis.text(layer, spread + 0.75, name, ha="center", weight="bold")
+    axis.set(xlim=(-0.3, len(weights) + 0.3), ylim=(-spread - 0.6, spread + 1.3))
+    axis.set_axis_off()
     return picture

@@ -1,9 +1,12 @@
-"""Every example in a docstring runs and prints what it says."""
+"""Every example in a docstring runs: `>>>` prints what it says, a fenced block of Python runs."""
 
 import doctest
 import importlib
 import importlib.util
+import inspect
 import pkgutil
+import re
+import textwrap
 
 import pytest
 
@@ -24,3 +27,7 @@ def test_examples(name):
     module = importlib.import_module(name)
     results = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert results.failed == 0
+    for item in vars(module).values():
+        if getattr(item, "__module__", "") == name and inspect.getdoc(item):
+            for block in re.findall(r"```python\n(.*?)```", inspect.getdoc(item), re.S):
+                exec(compile(textwrap.dedent(block), name, "exec"), dict(vars(module)))
