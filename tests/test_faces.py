@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasae.datasets import faces
-from kerasae.datasets.shapes import is_category
+from kerasae.datasets.canvas import is_category
 
 CONTINUOUS = [name for name, entry in faces.FACTORS.items() if not is_category(entry)]
 # Where a factor may change a 64-pixel face: rows from, to, columns from, to.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kerasae.datasets import shapes
+from kerasae.datasets import canvas, shapes
 
 BLACK_ON_DARK = {"background": 0.0, "hue": 0.7}
 AREAS = {  # of a shape of radius 1, in closed form
@@ -48,7 +48,7 @@ def test_an_image_depends_on_its_seed_and_place_only():
 def test_factors_fill_their_ranges_independently():
     factors = shapes.sample_factors(4000, seed=1)
     for name, entry in shapes.FACTORS.items():
-        if shapes.is_category(entry):
+        if canvas.is_category(entry):
             counts = np.bincount(factors[name], minlength=len(entry[0]))
             assert counts.min() > 0.8 * 4000 / len(entry[0])
         else:
@@ -119,7 +119,7 @@ def test_grey_tells_the_hue():
 @pytest.mark.parametrize("name", [name for name in shapes.FACTORS if name != "angle"])
 def test_every_factor_shows(name):
     entry = shapes.FACTORS[name]
-    ends = (0, 1) if shapes.is_category(entry) else entry[:2]
+    ends = (0, 1) if canvas.is_category(entry) else entry[:2]
     pair = shapes.render({name: np.array(ends)}).astype(int)
     assert np.abs(pair[1] - pair[0]).max() > 30
 

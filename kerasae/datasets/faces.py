@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kerasae.datasets.shapes import (
+from kerasae.datasets.canvas import (
     check_size,
     chunks,
     column,

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kerasae.datasets.shapes import check_count, check_seed
+from kerasae.datasets.canvas import check_count, check_seed
 
 # The plane's orthonormal directions, as columns; its normal is (2, −1, 2)/3.
 PLANE = np.array([[1, 2], [-2, 2], [-2, -1]]) / 3
