@@ -1,0 +1,285 @@
+"""Every image set of the course by its name, drawn, local or downloaded.
+
+Three roads lead to a `Split`:
+
+    embedded    strokes, shapes, faces: drawn on this machine from a seed, and kept in `folder()`
+    local       <name>.npz with x_train, y_train, x_test, y_test, in $KERASAE_DATA or in `folder()`
+    prepared    TensorFlow Datasets, downloaded and prepared in `folder()`
+
+"digits" is strokes, or the set of digits that $KERASAE_DATASET names.
+"""
+
+import difflib
+import importlib
+import operator
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from kerasae.datasets import drawn, store
+from kerasae.datasets.split import Split, scaled
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# Name in TensorFlow Datasets: shape of an image and number of classes.
+REAL = {
+    "mnist": ((28, 28, 1), 10),
+    "fashion_mnist": ((28, 28, 1), 10),
+    "kmnist": ((28, 28, 1), 10),
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+    "svhn_cropped": ((32, 32, 3), 10),
+}
+DIGITS = ("strokes", *(name for name, kind in REAL.items() if kind == REAL["mnist"]))
+DRAWN = {"train": 12_000, "test": 2_000}
+
+Arrays = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` and `stream` take.
+
+    Example:
+        >>> names()[:4]
+        ('digits', 'strokes', 'shapes', 'faces')
+    """
+    return ("digits", *drawn.NAMES, *REAL)
+
+
+def load(
+    name: str,
+    *,
+    train: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    via: str | None = None,
+) -> tuple[Split, Split]:
+    """Load the training and the test images of a data set.
+
+    Embedded sets are drawn the first time and read from `folder()` afterwards; a damaged file is
+    drawn again, and a folder that cannot be written only costs time, each with a warning. The
+    training and the test images come from different random streams.
+
+    Args:
+        name: one of `names()`.
+        train: number of training images. None means 12,000 of an embedded set and all of a real
+            one; a number takes the first ones of a real set.
+        test: number of test images. None means 2,000 of an embedded set and all of a real one.
+        seed: seed of an embedded set; a real set does not depend on it.
+        size: side of the images of an embedded set that has several.
+        via: "tfds" goes through TensorFlow Datasets, also for an embedded set; None takes the
+            shortest road.
+
+    Raises:
+        ValueError: an argument is wrong, or a file is damaged; the sentence names it.
+        FileNotFoundError: a real set is neither here nor can it be downloaded; the sentence says
+            what to put where.
+        ImportError: `via="tfds"` for an embedded set, without TensorFlow.
+
+    Example:
+        >>> train, test = load("strokes", train=20, test=10)
+        >>> train.x.shape, test.x.dtype.name
+        ((20, 28, 28, 1), 'float32')
+    """
+    name = _resolved(name)
+    counts = {"train": _count("train", train), "test": _count("test", test)}
+    seed = _seed(seed)
+    if via not in (None, "tfds"):
+        raise ValueError(f'via must be None or "tfds"; got {via!r}.')
+    _check_size(name, size)
+    if name in drawn.NAMES:
+        counts = {split: n or DRAWN[split] for split, n in counts.items()}
+        if via == "tfds":
+            parts = _builders(name).drawn_arrays(name, **counts, seed=seed, size=size)
+        else:
+            kwargs = {"seed": seed, "size": size}
+            parts = []
+            for split, n in counts.items():  # a loop, so that a warning names the caller's line
+                parts.append(drawn.prepared(name, n, split=split, **kwargs))
+    elif via is None and (path := _local(name)):
+        arrays = _read_local(path, name)
+        parts = [_first(name, split, *arrays[split], n) for split, n in counts.items()]
+    else:
+        parts = _builders(name).real_arrays(name, counts, _what_to_do(name))
+    train_part, test_part = (Split(scaled(x), y.astype(np.int64), f) for x, y, f in parts)
+    return train_part, test_part
+
+
+def stream(
+    name: str,
+    batch_size: int = 128,
+    *,
+    split: str = "train",
+    n: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    labels: bool = False,
+) -> Union["keras.utils.PyDataset", "tf.data.Dataset"]:
+    """Return a data set that hands out batches, for what does not fit in memory.
+
+    `model.fit` takes it on every backend. Batches are float32 images in [0, 1], or pairs (x, y).
+
+    - An embedded set is a `keras.utils.PyDataset` that draws batch i from (seed, split, i) each
+      time it is asked: a million images cost no memory. These are other images than `load`'s.
+    - A local `.npz` is a `keras.utils.PyDataset` over the array; training images come in an order
+      drawn from (seed, pass), a new one for each pass over them.
+    - Any other set is the `tf.data.Dataset` that TensorFlow Datasets has prepared; training images
+      go through a buffer of 10,000 shuffled from `seed`, anew in each epoch.
+
+    Test images always keep their order.
+
+    Args:
+        name: one of `names()`.
+        batch_size: images a batch; the last one may be shorter.
+        split: "train" or "test".
+        n: number of images. None means as many as `load` has.
+        seed: seed of an embedded set's images, or of a real set's order.
+        size: side of the images of an embedded set that has several.
+        labels: whether a batch is (x, y) instead of x.
+
+    Raises:
+        ValueError: an argument is wrong, or a file is damaged; the sentence names it.
+        FileNotFoundError: a real set is neither here nor can it be downloaded.
+
+    Example:
+        >>> batches = stream("strokes", 32, n=1_000_000)
+        >>> len(batches), batches[7].shape
+        (31250, (32, 28, 28, 1))
+    """
+    name = _resolved(name)
+    batch_size = _count("batch_size", batch_size)
+    n, seed = _count("n", n), _seed(seed)
+    if batch_size is None:
+        raise ValueError("batch_size must be a positive integer; got None.")
+    if split not in drawn.SPLITS:
+        raise ValueError(f'split must be "train" or "test"; got {split!r}.')
+    _check_size(name, size)
+    order = seed if split == "train" else None
+    if name in drawn.NAMES or (path := _local(name)):
+        from kerasae.datasets import batches
+
+        if name in drawn.NAMES:
+            kwargs = {"split": split, "seed": seed, "size": size, "labels": labels}
+            return batches.Drawn(name, n or DRAWN[split], batch_size, **kwargs)
+        x, y, _ = _first(name, "n", *_read_local(path, name)[split], n)
+        return batches.Stored(x, y.astype(np.int64), batch_size, seed=order, labels=labels)
+    kwargs = {"split": split, "n": n, "seed": order, "labels": labels}
+    return _builders(name).real_batches(name, batch_size, **kwargs, advice=_what_to_do(name))
+
+
+def _resolved(name: str) -> str:
+    """Check a name and turn "digits" into the set it stands for."""
+    if name not in names():
+        close = difflib.get_close_matches(str(name).lower(), names(), 1)
+        hint = f', did you mean "{close[0]}"?' if close else "."
+        raise ValueError(f"name must be one of {', '.join(names())}; got {name!r}{hint}")
+    if name != "digits":
+        return name
+    chosen = os.environ.get("KERASAE_DATASET") or "strokes"
+    if chosen not in DIGITS:
+        close = difflib.get_close_matches(chosen.lower(), DIGITS, 1)
+        hint = f', did you mean "{close[0]}"?' if close else "."
+        known = ", ".join(DIGITS)
+        raise ValueError(f"$KERASAE_DATASET must be one of {known}; got {chosen!r}{hint}")
+    return chosen
+
+
+def _count(argument: str, n: int | None) -> int | None:
+    """Check a number of images."""
+    try:
+        valid = n is None or (not isinstance(n, bool) and operator.index(n) > 0)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{argument} must be a positive integer or None; got {n!r}.")
+    return None if n is None else operator.index(n)
+
+
+def _seed(seed: int) -> int:
+    """Check a seed."""
+    try:
+        valid = not isinstance(seed, bool) and operator.index(seed) >= 0
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(f"seed must be an integer from 0 on; got {seed!r}.")
+    return operator.index(seed)
+
+
+def _check_size(name: str, size: int | None) -> None:
+    """Check that a set has sizes to choose from."""
+    if name in drawn.NAMES:
+        drawn.full_size(name, size)
+    elif size is not None:
+        raise ValueError(f"size must be None for {name}, which has one size; got {size!r}.")
+
+
+def _local_folders() -> list[Path]:
+    """Return where the user's own .npz files may lie, in the order of search."""
+    own = os.environ.get("KERASAE_DATA")
+    return [*([Path(own)] if own else []), store.folder()]
+
+
+def _local(name: str) -> Path | None:
+    """Return the user's own file of a real set, if there is one."""
+    paths = (where / f"{name}.npz" for where in _local_folders())
+    return next((path for path in paths if path.exists()), None)
+
+
+def _read_local(path: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read the user's own file of a real set and check all of it."""
+    keys = tuple(f"{letter}_{split}" for split in drawn.SPLITS for letter in "xy")
+    arrays = store.read_npz(path, keys)
+    shape, classes = REAL[name]
+    parts = {}
+    for split in drawn.SPLITS:
+        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if x.ndim == 3:
+            x = x[..., np.newaxis]
+        if x.dtype != np.uint8 or x.shape[1:] != shape or len(x) == 0:
+            raise ValueError(
+                f"{path}: x_{split} must be uint8 of shape {('n', *shape)}; "
+                f"got {x.dtype} of shape {x.shape}."
+            )
+        if y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
+            raise ValueError(
+                f"{path}: y_{split} must be integers of shape {x.shape[:1]}; "
+                f"got {y.dtype} of shape {y.shape}."
+            )
+        if y.min() < 0 or y.max() >= classes:
+            raise ValueError(
+                f"{path}: y_{split} must lie in 0 … {classes - 1}; got {y.min()} … {y.max()}."
+            )
+        parts[split] = x, y
+    return parts
+
+
+def _first(name: str, argument: str, x: np.ndarray, y: np.ndarray, n: int | None) -> Arrays:
+    """Return the first n images of a real set."""
+    if n is not None and n > len(x):
+        raise ValueError(f"{argument} must be at most {len(x)} for {name}; got {n}.")
+    return x[:n], y[:n], {}
+
+
+def _what_to_do(name: str) -> str:
+    """Return what to put where when a real set is not here."""
+    places = " or ".join(map(str, _local_folders()))
+    return f"put {name}.npz with x_train, y_train, x_test, y_test into {places}"
+
+
+def _builders(name: str) -> ModuleType:
+    """Import the road through TensorFlow Datasets, or say in one sentence why it is closed."""
+    try:
+        return importlib.import_module("kerasae.datasets.builders")
+    except ImportError as error:
+        reason = "tensorflow and tensorflow-datasets are not both installed"
+        if name in drawn.NAMES:
+            raise ImportError(f'{name} cannot be loaded via "tfds": {reason}.') from error
+        sentence = f"{name} is not here and {reason}: install both, or {_what_to_do(name)}."
+        raise FileNotFoundError(sentence) from error

@@ -1,0 +1,140 @@
+"""Arrays in files that come back whole or not at all.
+
+A prepared file is an ``.npz`` archive with its own SHA-256 behind it, which ``numpy.load`` opens:
+
+    file = archive ‖ SHA-256(archive),    archive = npz(origin, arrays)
+
+One missing or flipped byte changes the sum, and ``origin`` says from what the arrays were made. A
+file appears under its name only when all of it is on the disk: it is written beside, then renamed.
+Nothing is ever unpickled.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+ABANDONED = 24 * 3600  # seconds after which nobody still writes to an unfinished file
+
+
+def folder() -> Path:
+    """Return the folder in which data sets are prepared.
+
+    It is ``data/`` of the checkout where the package runs from one, and ``$KERAS_HOME/kerasae``
+    (``~/.keras/kerasae``) where it is installed.
+
+    Example:
+        >>> folder().name in ("data", "kerasae")
+        True
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    project = checkout / "pyproject.toml"
+    if project.is_file() and 'name = "kerasae"' in project.read_text(encoding="utf-8"):
+        return checkout / "data"
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "kerasae"
+
+
+def write(path: Path, origin: str, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays so that `path` holds all of them or what it held before.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        origin: from what the arrays were made; `read` wants the same.
+        arrays: name to array, none of Python objects.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    archive = io.BytesIO()
+    np.savez(archive, origin=np.array(origin), **arrays)
+    body = archive.getbuffer()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    # A name of its own for every writer: two processes at once finish one after the other.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            file.write(body)
+            file.write(hashlib.sha256(body).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+def read(path: Path, origin: str) -> dict[str, np.ndarray] | None:
+    """Read arrays that `write` has written, or None where there are none of this origin.
+
+    Args:
+        path: the file.
+        origin: from what the arrays were made, as given to `write`.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: the file is there but cannot be read.
+    """
+    try:
+        content = memoryview(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    body, checksum = content[:-32], content[-32:]
+    if hashlib.sha256(body).digest() != checksum:
+        raise ValueError(f"{path} is damaged: its checksum does not fit.")
+    with np.load(io.BytesIO(body), allow_pickle=False) as archive:
+        if str(archive["origin"]) != origin:
+            return None
+        return {name: archive[name] for name in archive.files if name != "origin"}
+
+
+def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read named arrays from an ``.npz`` file of the user's own.
+
+    Args:
+        path: the file.
+        names: the arrays to read; further ones in the file are left alone.
+
+    Raises:
+        ValueError: the file is damaged or an array is missing, in one sentence that names it.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            missing = [name for name in names if f"{name}.npy" not in archive.namelist()]
+            if not missing:
+                for name in names:
+                    # Reading a member to its end compares its CRC-32, np.load(path) may stop short.
+                    member = io.BytesIO(archive.read(f"{name}.npy"))
+                    arrays[name] = np.load(member, allow_pickle=False)
+    except Exception as error:  # a damaged archive fails in a dozen ways, and all mean the same
+        raise ValueError(f"{path} cannot be read: {one_line(error)}.") from error
+    if missing:
+        raise ValueError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}.")
+    return arrays
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's first line without its full stop, for use inside a sentence.
+
+    Example:
+        >>> one_line(OSError("No space left."))
+        'No space left'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def _sweep(where: Path) -> None:
+    """Delete unfinished files that killed processes left behind long ago."""
+    for part in where.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
