@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from kerasae import checks, presets
+from kerasae.training.optimizer_group import portable
 
 
 class Model(keras.Model):
@@ -63,6 +64,10 @@ class Model(keras.Model):
     def track(self, tracker: keras.metrics.Mean, value: Any, x: Any) -> None:
         """Adds a batch's mean to an epoch's, a short last batch counting for less."""
         tracker.update_state(value, sample_weight=ops.shape(x)[0])
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, in words that every backend understands."""
+        return portable(super().get_compile_config())
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was when saved, with its optimizer's variables."""

@@ -15,14 +15,14 @@ from typing import Any
 import keras
 
 
-def _portable(config: Any) -> Any:
+def portable(config: Any) -> Any:
     """Return the config with Keras's optimizers under the module that every backend has.
 
     On PyTorch they are instances of subclasses whose module the other backends cannot import.
     """
     if not isinstance(config, dict):
         return config
-    config = {key: _portable(value) for key, value in config.items()}
+    config = {key: portable(value) for key, value in config.items()}
     if str(config.get("module")).startswith("keras.src.backend.torch"):
         config["module"] = "keras.optimizers"
     return config
@@ -187,7 +187,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return {
             "name": self.name,
             "optimizers": {
-                player: _portable(keras.saving.serialize_keras_object(member))
+                player: portable(keras.saving.serialize_keras_object(member))
                 for player, member in self._members.items()
             },
         }
