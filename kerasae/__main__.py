@@ -15,7 +15,7 @@ def main() -> None:
     demo_parser.add_argument(
         "--output", type=Path, default=Path("demo"), help="folder for the pictures (%(default)s)"
     )
-    demo_parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
+    demo_parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
     demo_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
     demo(arguments.output, arguments.epochs, arguments.seed)
@@ -38,9 +38,9 @@ def demo(output: Path, epochs: int, seed: int) -> None:
     started = time.monotonic()
     keras.utils.set_random_seed(seed)
     train, test = datasets.load("digits")
-    encoder, decoder = nets.mlp(train.x.shape[1:], code_size=16, units=(256,))
+    encoder, decoder = nets.mlp(train.x.shape[1:], code_size=32, units=(512,))
     model = Autoencoder(encoder, decoder, corruption=MaskingNoise(0.5))
-    model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="binary_crossentropy")
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     model.fit(train.x, validation_data=(test.x,), batch_size=128, epochs=epochs)
 
     first = [int(np.flatnonzero(test.y == digit)[0]) for digit in range(10)]
@@ -52,7 +52,7 @@ def demo(output: Path, epochs: int, seed: int) -> None:
         {
             "drawn": clean,
             "half the pixels off": broken,
-            "restored from\n16 numbers": model.reconstruct(broken),
+            "restored from\n32 numbers": model.reconstruct(broken),
         },
         "A denoising autoencoder guesses what is not in the input",
     ).savefig(output / "demo.png")
