@@ -317,6 +317,7 @@ def codes(
     return picture
 
 
+@styled
 def image_blocks(
     blocks: Mapping[str, Mapping[str, np.ndarray]], title: str = "", size: float = 0.85
 ) -> Figure:
@@ -365,6 +366,7 @@ def image_blocks(
     return picture
 
 
+@styled
 def number_grids(
     grids: Mapping[str, np.ndarray],
     row_names: Sequence[str],
@@ -390,10 +392,11 @@ def number_grids(
     )
     for axis, (name, numbers) in zip(axes[0], grids.items(), strict=True):
         numbers = np.asarray(numbers, dtype="float64")
+        digits = 0 if np.array_equal(numbers, numbers.round()) else 2
         axis.imshow(numbers, cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
         for (row, column), number in np.ndenumerate(numbers):
             colour = "white" if number > 0.6 else BLACK
-            axis.text(column, row, f"{number:.2f}", ha="center", va="center", color=colour)
+            axis.text(column, row, f"{number:.{digits}f}", ha="center", va="center", color=colour)
         names = column_names or [""] * numbers.shape[1]
         axis.set(title=name, xticks=range(numbers.shape[1]), xticklabels=names)
         axis.set(yticks=range(len(row_names)), yticklabels=row_names)
@@ -403,6 +406,7 @@ def number_grids(
     return picture
 
 
+@styled
 def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -> Figure:
     """How codes of three numbers in [0, 1] travelled through the unit cube, one cube a panel.
 
@@ -427,7 +431,7 @@ def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -
             if np.abs(one - other).sum() == 1:
                 axis.plot(*np.stack([one, other]).T, color="#bbbbbb", linewidth=1, zorder=0)
         for corner in corners:
-            outside = corner + 0.14 * (corner - 0.5)
+            outside = corner + 0.13 * (corner - 0.5)
             axis.text(*outside, "".join(map(str, corner)), color="#888888", ha="center", size=10)
         for index, track in enumerate(np.moveaxis(np.asarray(path), 1, 0)):
             colour = COLOURS[index % len(COLOURS)]
@@ -447,12 +451,13 @@ def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -
             )
         axis.set_title(name, pad=16)
         axis.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1))
-        axis.set_box_aspect((1, 1, 1), zoom=1.08)
+        axis.set_box_aspect((1, 1, 1), zoom=1)
         axis.view_init(elev=17, azim=-62)
         axis.set_axis_off()
     return picture
 
 
+@styled
 def network(
     weights: Sequence[np.ndarray],
     names: Sequence[str],
@@ -515,4 +520,111 @@ def network(
         axis.text(layer, spread + 0.75, name, ha="center", weight="bold")
     axis.set(xlim=(-0.3, len(weights) + 0.3), ylim=(-spread - 0.6, spread + 1.3))
     axis.set_axis_off()
+    return picture
+
+
+@styled
+def cuts(
+    points: np.ndarray,
+    normals: np.ndarray,
+    offsets: np.ndarray,
+    paths: np.ndarray | None = None,
+    title: str = "",
+) -> Figure:
+    """Codes of two numbers in [0, 1], and the line with which each output unit cuts its own off.
+
+    Output unit i is σ(h · vᵢ + cᵢ): it is ½ on the line h · vᵢ + cᵢ = 0, above ½ on one side.
+
+    Args:
+        points: The codes h, `(n, 2)`, numbered from 1.
+        normals: The vᵢ as columns, `(2, n)`.
+        offsets: The cᵢ, `(n,)`.
+        paths: How the codes came there, `(steps, n, 2)`, if it is to be seen.
+        title: Above the panel.
+
+    Example:
+
+    >>> picture = cuts(np.array([[0, 0], [1, 1]]), np.array([[-1, 1], [-1, 1]]), np.array([1, -1]))
+    """
+    picture, axis = figure(width=5.6, height=5.6)
+    for index, (point, normal, offset) in enumerate(
+        zip(points, np.transpose(normals), np.ravel(offsets), strict=True)
+    ):
+        colour = COLOURS[index % len(COLOURS)]
+        foot = point - normal * (point @ normal + offset) / (normal @ normal)
+        along = np.array([-normal[1], normal[0]]) / np.linalg.norm(normal)
+        axis.plot(*np.stack([foot - 2 * along, foot + 2 * along]).T, color=colour, linewidth=1.6)
+        if paths is not None:
+            axis.plot(*np.transpose(paths[:, index]), ":", color=colour, linewidth=1.4)
+        dark = colour not in (ORANGE, SKY, YELLOW, PINK)
+        axis.scatter(*point, s=230, color=colour, edgecolor="white", zorder=3)
+        axis.text(
+            *point,
+            str(index + 1),
+            color="white" if dark else BLACK,
+            weight="bold",
+            ha="center",
+            va="center",
+            zorder=4,
+        )
+    axis.set(xlim=(-0.12, 1.12), ylim=(-0.12, 1.12), aspect="equal", title=title)
+    axis.set(xlabel="code, first number", ylabel="code, second number")
+    return picture
+
+
+@styled
+def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "") -> Figure:
+    """Points in space with planes through their mean, and the points seen from above the first.
+
+    Args:
+        points: `(n, 3)`.
+        bases: Name to two vectors that span the plane, as columns, `(3, 2)`. They are drawn as
+            arrows in the view from above, whose axes are the first plane's.
+        title: Above the picture.
+
+    Example:
+
+    >>> picture = planes(np.eye(3), {"floor": np.eye(3)[:, :2], "wall": np.eye(3)[:, 1:]})
+    """
+    centred = points - points.mean(axis=0)
+    axes, triangle = np.linalg.qr(next(iter(bases.values())))
+    axes = axes * np.sign(np.diag(triangle))
+    normal = np.cross(*axes.T)
+    normal = normal if normal[2] > 0 else -normal
+    flat = centred @ axes
+    half = 1.15 * np.abs(flat).max(axis=0)
+    corners = half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -1]])
+    picture, panels = figure(columns=2, width=5.6, height=4.6, title=title)
+    panels[0].remove()
+    space, above = picture.add_subplot(1, 2, 1, projection="3d", computed_zorder=False), panels[1]
+    for index, (name, basis) in enumerate(bases.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        # The first plane's rectangle, moved along its normal onto this plane.
+        own = np.cross(*np.transpose(basis))
+        corner = corners @ axes.T
+        corner = corner - np.outer(corner @ own / (normal @ own), normal)
+        grid = corner[[0, 1, 3, 2]].reshape(2, 2, 3).transpose(2, 0, 1)
+        space.plot_surface(*grid, color=colour, alpha=0.2, zorder=1)
+        space.plot(*corner.T, "-" if index == 0 else "--", color=colour, label=name, zorder=3)
+        for vector in np.transpose(basis) @ axes:
+            tip = half.min() * vector / np.linalg.norm(vector)
+            arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2.8, "mutation_scale": 18}
+            above.annotate("", tip, (0, 0), arrowprops=arrow, zorder=4)
+        above.plot([], [], color=colour, linewidth=2.8, label=f"axes: {name}")
+    space.scatter(*centred.T, s=10, color=BLACK, alpha=0.6, linewidths=0, zorder=2)
+    reach = 0.8 * np.abs(corners @ axes.T).max()
+    space.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
+    space.set(xlabel="x₁", ylabel="x₂", zlabel="x₃")
+    space.tick_params(labelsize=8)
+    space.set_box_aspect((1, 1, 1), zoom=1.02)
+    # Look at the plane at a slant, from a level side: both its flatness and its spread are seen.
+    level = np.cross(normal, (0, 0, 1)) if abs(normal[2]) < 0.99 else np.array([1, 0, 0])
+    eye = 0.4 * normal + 0.7 * level / np.linalg.norm(level) + np.array([0, 0, 0.3])
+    eye = eye / np.linalg.norm(eye)
+    space.view_init(np.degrees(np.arcsin(eye[2])), np.degrees(np.arctan2(eye[1], eye[0])))
+    space.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.04))
+    above.scatter(*flat.T, s=12, color=BLACK, alpha=0.4, linewidths=0)
+    above.set(xlim=(-half[0], half[0]), ylim=(-1.5 * half[1], 1.8 * half[1]), aspect="equal")
+    above.set(xlabel=f"first axis of {next(iter(bases))}", ylabel="second axis")
+    above.legend(loc="upper right")
     return picture
