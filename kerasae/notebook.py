@@ -6,6 +6,7 @@ compared with the stored one, and raises with its evidence where the sentence is
 
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from IPython import get_ipython
 from IPython.display import Markdown, display
 
 from kerasae import __version__, plots
@@ -31,7 +33,11 @@ def setup(seed: int | None = None) -> int:
     """
     seed = int(os.environ.get("KERASAE_SEED", "0")) if seed is None else seed
     keras.utils.set_random_seed(seed)
+    if shell := get_ipython():
+        shell.run_line_magic("matplotlib", "inline")  # a figure on a cell's last line is shown
     plots.use_style()
+    # It warns, on the page, wherever several models predict one after the other.
+    logging.getLogger("tensorflow").setLevel("ERROR")
     backend = keras.backend.backend()
     print(
         f"kerasae {__version__} · Keras {keras.version()} on {backend} "

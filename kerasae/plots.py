@@ -53,10 +53,8 @@ styled = matplotlib.rc_context(STYLE)  # as a decorator: whoever calls need not 
 
 
 def use_style() -> None:
-    """Makes the course's style the default of every later figure, in notebooks shown as PNG."""
-    from matplotlib import pyplot  # registers how a notebook shows figures
-
-    pyplot.rcParams.update(STYLE)
+    """Makes the course's style the default of every later figure."""
+    matplotlib.rcParams.update(STYLE)
 
 
 @styled

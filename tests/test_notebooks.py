@@ -20,10 +20,11 @@ SETUP = """\
 import os
 import sys
 
-if "google.colab" in sys.modules:
-    %pip install -q "kerasae[notebooks] @ git+{repository}"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")"""
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "google.colab" in sys.modules:
+    %pip install -q "kerasae[notebooks] @ git+{repository}"\
+"""
 
 
 def test_the_ledger_lists_the_folder():
