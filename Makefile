@@ -55,7 +55,10 @@ unit: $(READY)
 nbval: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) notebooks
 
+# All three first: each loads what the others have saved, and a missing one is an error.
+test-all: export KERASAE_ALL_BACKENDS := 1
 test-all:
+	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
 	for backend in $(BACKENDS); do $(MAKE) test BACKEND=$$backend || exit 1; done
 
 refresh: $(READY)
@@ -63,7 +66,7 @@ refresh: $(READY)
 	$(BIN)/python notebooks/course.py index
 
 $(READY): pyproject.toml $(wildcard $(CONSTRAINTS))
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		$(addprefix -c ,$(CONSTRAINTS)) -e ".[$(EXTRA),dev]"
 	touch $@

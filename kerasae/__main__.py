@@ -1,6 +1,7 @@
 """The command line: `python -m kerasae demo` trains an autoencoder and draws what it learned."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,14 @@ def main() -> None:
     demo_parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
     demo_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
-    demo(arguments.output, arguments.epochs, arguments.seed)
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        demo(arguments.output, arguments.epochs, arguments.seed)
+    except OSError as error:
+        demo_parser.error(f"--output is {arguments.output}, expected a folder ({error})")
+    except KeyboardInterrupt:
+        print("\nstopped")
+        sys.exit(130)
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:
@@ -47,7 +55,6 @@ def demo(output: Path, epochs: int, seed: int) -> None:
     clean = test.x[first]
     hidden = np.random.default_rng(seed).random(clean.shape) < 0.5
     broken = np.where(hidden, 0, clean)
-    output.mkdir(parents=True, exist_ok=True)
     plots.image_rows(
         {
             "drawn": clean,

@@ -6,25 +6,35 @@ loaders, generators) by their first batch.
 """
 
 import itertools
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasae.datasets.split import Split
+
 
 def fraction(name: str, value: float) -> float:
     """Returns `value` if it lies in [0, 1], as probabilities and proportions do."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
         raise ValueError(f"`{name}` is {value!r}, expected a number from 0 to 1.")
     return float(value)
 
 
-def positive(name: str, value: int) -> int:
-    """Returns `value` if it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least 1.")
+def positive(name: str, value: int, least: int = 1) -> int:
+    """Returns `value` if it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
     return int(value)
+
+
+def sizes(name: str, values: Any) -> tuple[int, ...]:
+    """Returns `values` if they are a tuple or list of whole numbers of at least 1."""
+    if not isinstance(values, (tuple, list)):
+        raise ValueError(f"`{name}` is {values!r}, expected a tuple of whole numbers.")
+    return tuple(positive(name, value) for value in values)
 
 
 def network(name: str, value: Any) -> keras.Model:
@@ -34,6 +44,38 @@ def network(name: str, value: Any) -> keras.Model:
             f"`{name}` is of type {type(value).__name__}, expected a Keras model "
             "(`keras.Sequential`, a functional or a subclassed `keras.Model`)."
         )
+    return value
+
+
+def layer(name: str, value: Any) -> keras.layers.Layer | None:
+    """Returns `value` if it is a Keras layer or `None`, as corruptions are."""
+    if value is not None and not isinstance(value, keras.layers.Layer):
+        raise ValueError(
+            f"`{name}` is {value!r}, expected a Keras layer such as "
+            "`keras.layers.GaussianNoise(0.1)` (several at once: a `keras.Sequential` of them) "
+            "or None."
+        )
+    return value
+
+
+def as_array(name: str, value: Any) -> Any:
+    """Returns lists of numbers as an array, and everything else as it came.
+
+    Raises:
+        ValueError: For what is neither examples nor a stream of them.
+    """
+    if isinstance(value, Split):
+        raise ValueError(f"`{name}` is a Split, expected its images: pass `{name}.x`.")
+    if isinstance(value, (list, tuple)):
+        try:
+            return np.asarray(value, dtype="float32")
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"`{name}` is a {type(value).__name__} of unequal or strange parts, expected one "
+                "array of examples."
+            ) from None
+    if isinstance(value, (str, dict)):
+        raise ValueError(f"`{name}` is a {type(value).__name__}, expected an array of examples.")
     return value
 
 
@@ -47,6 +89,7 @@ def array(
     value: Any,
     shape: tuple[int | None, ...] | None = None,
     unit_interval: bool = False,
+    integers: bool = True,
 ) -> None:
     """Checks one array of examples, whole.
 
@@ -55,11 +98,15 @@ def array(
         value: NumPy array or backend tensor; the first axis counts the examples.
         shape: Expected shape of one example, `None` where any size will do.
         unit_interval: Whether values must lie in [0, 1], as a Bernoulli likelihood needs.
+        integers: Whether integers above 1 may come; images that hold them are not scaled yet.
     """
+    if not is_array(value):
+        kind = type(value).__name__
+        raise ValueError(f"`{name}` is of type {kind}, expected an array of examples.")
     values = keras.ops.convert_to_numpy(value)
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
-    if shape is not None and not _fits(values.shape[1:], shape):
+    if shape is not None and not fits(values.shape[1:], shape):
         expected = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"`{name}` has shape {values.shape}, expected (examples, {expected}).")
     if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
@@ -67,7 +114,7 @@ def array(
     low, high = values.min(), values.max()  # both are NaN as soon as one value is
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"`{name}` holds NaN or infinite values, expected finite numbers.")
-    if values.dtype.kind in "iu" and high > 1:
+    if not integers and values.dtype.kind in "iu" and high > 1:
         raise ValueError(
             f"`{name}` holds integers up to {high}, expected scaled numbers: "
             f'divide by 255 (`{name}.astype("float32") / 255`).'
@@ -85,6 +132,15 @@ def same_length(**arrays: Any) -> None:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
         raise ValueError(f"{listed}: expected the same number of examples.")
+
+
+def not_labels(name: str, value: Any) -> None:
+    """Says what is wrong where labels are given as the targets of a reconstruction."""
+    if len(value.shape) == 1:
+        raise ValueError(
+            f"`{name}` has shape {tuple(value.shape)}, as labels have, expected targets of the "
+            "reconstruction's shape, or none: an autoencoder learns from `x` alone."
+        )
 
 
 def first_batch(stream: Any) -> tuple[Any, Any]:
@@ -111,20 +167,25 @@ def first_batch(stream: Any) -> tuple[Any, Any]:
             "loader over `torch.utils.data.TensorDataset` does."  # Keras would slice the batch
         )
     if isinstance(stream, Iterator):
+        # Keras takes generators, and nothing else that merely iterates, and tuples from them.
         stream = itertools.chain([batch], iterator)
-        # Keras takes generators, and nothing else that merely iterates.
-        return batch, (item for item in stream)
+        return batch, (item if isinstance(item, tuple) else (item,) for item in stream)
     return batch, stream
 
 
 def needs_unit_interval(loss: Any) -> bool:
     """True for binary cross entropy, however `compile` was told about it."""
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        loss = loss[0]
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    return name == "binary_crossentropy"
+    return isinstance(loss, keras.losses.BinaryCrossentropy) or (
+        loss is keras.losses.binary_crossentropy
+    )
 
 
-def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
+    """Whether a shape is the expected one; `None` stands for any size."""
     return len(shape) == len(expected) and all(
-        size is None or size == came for came, size in zip(shape, expected, strict=True)
+        size is None or came is None or size == came
+        for came, size in zip(shape, expected, strict=True)
     )

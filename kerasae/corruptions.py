@@ -24,7 +24,8 @@ class _Corruption(keras.layers.Layer):
         return self.corrupt(inputs) if training else inputs
 
     def uniform(self, shape):
-        return keras.random.uniform(shape, dtype=self.compute_dtype, seed=self.seed_generator)
+        # Never in half precision: its steps near 0 would change how much is hit.
+        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -129,8 +130,9 @@ class BlockMask(_Corruption):
 
     def __init__(self, size: int | tuple[int, int], seed: int | None = None, **kwargs) -> None:
         super().__init__(seed, **kwargs)
-        height, width = (size, size) if isinstance(size, int) else size
-        self.size = (checks.positive("size", height), checks.positive("size", width))
+        self.size = checks.sizes("size", size if isinstance(size, (tuple, list)) else (size, size))
+        if len(self.size) != 2:
+            raise ValueError(f"`size` is {size!r}, expected a height and a width, or one number.")
 
     def build(self, input_shape):
         if len(input_shape) != 4 or any(
@@ -150,7 +152,7 @@ class BlockMask(_Corruption):
     def _hidden(self, count, side, block):
         """Which of `side` rows (or columns) the block covers, for each image."""
         start = ops.floor(self.uniform((count, 1)) * (side - block + 1))
-        place = ops.arange(side, dtype=self.compute_dtype)
+        place = ops.arange(side, dtype="float32")
         return ops.logical_and(place >= start, place < start + block)
 
     def get_config(self):

@@ -48,6 +48,7 @@ def mlp(
     >>> encoder.output_shape, decoder.output_shape
     ((None, 32), (None, 28, 28, 1))
     """
+    units = checks.sizes("units", units)
     encoder = mlp_encoder(input_shape, code_size, units, activation, code_activation)
     decoder = mlp_decoder(code_size, input_shape, units[::-1], activation, output_activation)
     return encoder, decoder
@@ -70,8 +71,8 @@ def mlp_encoder(
     """
     inputs = keras.Input(_shape("input_shape", input_shape))
     x = layers.Flatten()(inputs) if len(input_shape) > 1 else inputs
-    for size in units:
-        x = layers.Dense(checks.positive("units", size), activation=activation)(x)
+    for size in checks.sizes("units", units):
+        x = layers.Dense(size, activation=activation)(x)
     size = checks.positive("code_size", code_size)
     code = layers.Dense(size, activation=code_activation, name="code")(x)
     return keras.Model(inputs, code, name=name)
@@ -97,8 +98,8 @@ def mlp_decoder(
     output_shape = _shape("output_shape", output_shape)
     code = keras.Input((checks.positive("code_size", code_size),))
     x = code
-    for size in units:
-        x = layers.Dense(checks.positive("units", size), activation=activation)(x)
+    for size in checks.sizes("units", units):
+        x = layers.Dense(size, activation=activation)(x)
     x = layers.Dense(math.prod(output_shape), activation=output_activation)(x)
     outputs = layers.Reshape(output_shape)(x) if len(output_shape) > 1 else x
     return keras.Model(code, outputs, name=name)
@@ -134,6 +135,7 @@ def convolutional(
     >>> encoder.output_shape, decoder.output_shape
     ((None, 16), (None, 32, 32, 3))
     """
+    filters = checks.sizes("filters", filters)
     encoder = convolutional_encoder(
         input_shape, code_size, filters, kernel_size, activation, code_activation
     )
@@ -201,18 +203,16 @@ def convolutional_decoder(
 
 
 def _shape(name: str, shape: Shape) -> Shape:
-    if not isinstance(shape, Sequence) or len(shape) == 0:
+    if not isinstance(shape, (tuple, list)) or len(shape) == 0:
         raise ValueError(f"`{name}` is {shape!r}, expected the shape of one example, a tuple.")
-    return tuple(checks.positive(name, size) for size in shape)
+    return checks.sizes(name, shape)
 
 
 def _smallest_map(name: str, shape: Shape, filters: Sequence[int]) -> tuple[int, int]:
     """Height and width after each of `filters` has halved them."""
-    if len(filters) == 0:
+    if len(checks.sizes("filters", filters)) == 0:
         raise ValueError("`filters` is empty, expected the channels of at least one layer.")
-    for channels in filters:
-        checks.positive("filters", channels)
-    if len(shape) != 3:
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise ValueError(f"`{name}` is {shape!r}, expected (height, width, channels).")
     height, width, _ = _shape(name, shape)
     factor = 2 ** len(filters)

@@ -32,6 +32,7 @@ def setup(seed: int | None = None) -> int:
         The seed, for what the notebook draws with NumPy.
     """
     seed = int(os.environ.get("KERASAE_SEED", "0")) if seed is None else seed
+    os.environ["KERASAE_SEED"] = str(seed)  # what `claim` writes beside the evidence
     keras.utils.set_random_seed(seed)
     if shell := get_ipython():
         shell.run_line_magic("matplotlib", "inline")  # a figure on a cell's last line is shown

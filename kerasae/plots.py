@@ -5,6 +5,7 @@ shown; `figure.savefig(path)` writes it. Colours are Okabe and Ito's, which colo
 tell apart and which differ in brightness when printed in grey.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -240,7 +241,7 @@ def draw_curves(
 ) -> None:
     """Draws the lines of `curves` into a panel of a larger figure."""
     for index, (name, values) in enumerate(lines.items()):
-        own = isinstance(values, tuple)
+        own = isinstance(values, tuple) and np.ndim(values[0]) == 1
         xs, ys = values if own else (x if x is not None else range(1, len(values) + 1), values)
         axis.plot(
             xs,
@@ -266,7 +267,7 @@ def history(log: Any, names: Sequence[str] = ("loss",), title: str = "Training")
     """
     log = getattr(log, "history", log)
     picture, axis = figure(width=6.0, height=3.4)
-    for name, colour in zip(names, COLOURS, strict=False):
+    for name, colour in zip(names, itertools.cycle(COLOURS), strict=False):
         epochs = np.arange(1, len(log[name]) + 1)
         axis.plot(epochs, log[name], color=colour, label=f"{name}, training")
         if f"val_{name}" in log:
@@ -577,12 +578,14 @@ def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "")
     Args:
         points: `(n, 3)`.
         bases: Name to two vectors that span the plane, as columns, `(3, 2)`. They are drawn as
-            arrows in the view from above, whose axes are the first plane's.
+            arrows in the view from above, whose axes are the first plane's; no other plane may
+            stand upright on it.
         title: Above the picture.
 
     Example:
 
-    >>> picture = planes(np.eye(3), {"floor": np.eye(3)[:, :2], "wall": np.eye(3)[:, 1:]})
+    >>> floor = np.eye(3)[:, :2]
+    >>> picture = planes(np.eye(3), {"floor": floor, "ramp": floor + [[0, 0], [0, 0], [0, 0.5]]})
     """
     centred = points - points.mean(axis=0)
     axes, triangle = np.linalg.qr(next(iter(bases.values())))

@@ -37,7 +37,7 @@ def save(model: keras.Model, folder: str | Path) -> None:
             f"{type(model).__name__} has no weights yet, expected a built model: fit it first, or "
             "call `build(input_shape)`."
         )
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if folder.is_file() or files - {CONFIG, METADATA, WEIGHTS}:
         raise ValueError(f"`{folder}` is not a preset, expected a new or an earlier preset folder.")
@@ -60,6 +60,10 @@ def save(model: keras.Model, folder: str | Path) -> None:
         if folder.exists():
             os.replace(folder, old)
         os.replace(partial, folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,7 @@
 
     python notebooks/course.py run --output build/notebooks    execute all, with a gallery
     python notebooks/course.py run --in-place                  refresh the committed outputs
-    python notebooks/course.py index                           rewrite notebooks/README.md
+    python notebooks/course.py index                           rewrite its tables of contents
 
 `ledger.json` lists the notebooks and the claims that each must check. A notebook's signature
 picture is the cell with the tag `signature`; the text under it is the picture's caption.
@@ -35,10 +35,12 @@ def main() -> int:
     where.add_argument("--output", type=Path, help="folder for executed notebooks and gallery")
     where.add_argument("--in-place", action="store_true", help="replace the stored outputs")
     run_parser.add_argument("names", nargs="*", help="only notebooks whose name starts like this")
-    commands.add_parser("index", help="write notebooks/README.md")
+    commands.add_parser("index", help="rewrite notebooks/README.md and the table in README.md")
     arguments = parser.parse_args()
     if arguments.command == "index":
         (HERE / "README.md").write_text(index(), encoding="utf-8")
+        readme = HERE.parent / "README.md"
+        readme.write_text(with_contents(readme.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
     return run(notebooks(arguments.names), HERE if arguments.in_place else arguments.output)
 
@@ -56,7 +58,7 @@ def run(paths: list[Path], output: Path) -> int:
     """Executes notebooks one by one into `output`; returns how many failed."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints a notice
     output.mkdir(parents=True, exist_ok=True)
@@ -73,7 +75,7 @@ def run(paths: list[Path], output: Path) -> int:
 
         client = NotebookClient(
             document,
-            timeout=600,
+            timeout=None if os.environ.get("KERASAE_BUDGET") == "full" else 600,
             extra_arguments=["--log-level=ERROR"],  # no warning about how kernels talk
             resources={"metadata": {"path": str(HERE)}},
             record_timing=False,  # times would change the stored notebook in every run
@@ -82,13 +84,14 @@ def run(paths: list[Path], output: Path) -> int:
         try:
             client.execute()
             verdict = "ok"
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             verdict, failed = f"FAILED\n{error}", failed + 1
         except KeyboardInterrupt:
             print(f"\n{label}  stopped; the notebooks before it are in {output}")
             return 130
-        _clean(document)
-        nbformat.write(document, output / path.name)
+        if verdict == "ok" or output != HERE:  # never over a good notebook
+            _clean(document)
+            nbformat.write(document, output / path.name)
         print(f"\r{label}  {time.monotonic() - begun:.0f} s  {verdict}            ", flush=True)
     if output != HERE:
         print(f"gallery: {gallery(paths, output)}")
@@ -215,6 +218,13 @@ def contents(folder: str = "") -> str:
             f"| {' '.join(entry['decks'])} | {len(entry['claims'])} | {colab(path)} |"
         )
     return "\n".join(lines)
+
+
+def with_contents(readme: str) -> str:
+    """The project's README with today's table of notebooks."""
+    begin, end = "<!-- notebooks -->\n", "\n<!-- end of notebooks -->"
+    before, rest = readme.split(begin)
+    return before + begin + contents("notebooks/") + end + rest.split(end)[1]
 
 
 def index() -> str:

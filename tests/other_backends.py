@@ -43,7 +43,11 @@ class OtherBackends:
     def names(self) -> list[str]:
         packages = ("tensorflow", "jax", "torch")
         running = os.environ["KERAS_BACKEND"]
-        return [p for p in packages if p != running and importlib.util.find_spec(p)]
+        others = [p for p in packages if p != running]
+        installed = [p for p in others if importlib.util.find_spec(p)]
+        if os.environ.get("KERASAE_ALL_BACKENDS"):
+            assert installed == others, f"only {installed} of {others} are installed"
+        return installed
 
     def outputs(self, path: Path, x: np.ndarray, model_class: str) -> dict[str, np.ndarray]:
         """What each other backend predicts for `x` with the model saved at `path`."""

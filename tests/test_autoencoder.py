@@ -45,6 +45,50 @@ def own_networks():
     return Autoencoder(encoder, decoder)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    """A network as a caller may write it, without shapes of its own."""
+
+    def __init__(self, units, shape, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.shape = units, tuple(shape)
+        self.hidden = keras.layers.Dense(units)
+        self.flatten, self.reshape = keras.layers.Flatten(), keras.layers.Reshape(self.shape)
+
+    def call(self, x):
+        return self.reshape(self.hidden(self.flatten(x)))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "shape": self.shape}
+
+
+def test_subclassed_networks(x, tmp_path):
+    model = Autoencoder(Subclassed(3, (3,)), Subclassed(64, (8, 8, 1)))
+    model.compile(loss="mse")
+    model.fit(x, verbose=0)
+    assert model.encode(x).shape == (48, 3)
+    expected = model.reconstruct(x)
+    with pytest.raises(ValueError, match=r"`x` has shape \(48, 8, 1\), expected"):
+        model.encode(x[:, 0])
+    model.save(tmp_path / "model.keras")
+    model.save_to_preset(tmp_path / "preset")
+    for again in (
+        keras.saving.load_model(tmp_path / "model.keras"),
+        Autoencoder.from_preset(tmp_path / "preset"),
+    ):
+        np.testing.assert_array_equal(again.reconstruct(x), expected)
+
+
+def test_any_image_size(x):
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    decoder = keras.Sequential([keras.Input((None, None, 2)), layers.Conv2D(1, 3, padding="same")])
+    model = Autoencoder(encoder, decoder)
+    model.compile()
+    model.fit(x, verbose=0)
+    assert model.encode(x[:, :4]).shape == (48, 4, 8, 2)
+
+
 @pytest.mark.parametrize(
     "make_model, loss",
     [
@@ -79,8 +123,16 @@ def test_regularizers_inside_the_networks_count(x):
     model = Autoencoder(encoder, decoder)
     model.compile()
     values = model.evaluate(x, verbose=0, return_dict=True)
-    decay = 0.1 * (decoder.layers[0].kernel.numpy() ** 2).sum()
+    decay = 0.1 * (keras.ops.convert_to_numpy(decoder.layers[0].kernel.value) ** 2).sum()
     assert values["loss"] - values["reconstruction"] == pytest.approx(decay, rel=1e-4)
+
+    both = Autoencoder(encoder, decoder, penalty=keras.regularizers.L1(0.01))
+    both.compile()
+    values = both.evaluate(x, verbose=0, return_dict=True)
+    omega = 0.01 * np.abs(both.encode(x)).sum(axis=1).mean()
+    assert values["penalty"] == pytest.approx(omega, rel=1e-5)
+    rest = values["loss"] - values["reconstruction"] - values["penalty"]
+    assert rest == pytest.approx(decay, rel=1e-4)
 
 
 def test_corruption_acts_in_training_only(x):
@@ -124,6 +176,44 @@ def test_decoder_must_take_the_encoders_code():
         Autoencoder(encoder, "decoder")
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.BinaryCrossentropy(name="bce"),
+        keras.losses.binary_crossentropy,
+        ["binary_crossentropy"],
+    ],
+)
+def test_cross_entropy_by_any_name_needs_the_unit_interval(loss, x):
+    model = mlp()
+    model.compile(loss=loss)
+    with pytest.raises(ValueError, match="expected values from 0 to 1"):
+        model.fit(x * 255, verbose=0)
+
+
+def test_arguments_that_are_no_model(x):
+    with pytest.raises(ValueError, match=r"several at once: a `keras\.Sequential` of them"):
+        mlp(corruption=[MaskingNoise(0.5)])
+    with pytest.raises(ValueError, match="expected a Keras layer"):
+        mlp(corruption=MaskingNoise)
+    with pytest.raises(ValueError, match="`loss` is None, expected the reconstruction term"):
+        mlp().compile(loss=None)
+    with pytest.raises(ValueError, match="`steps` is 1, expected a whole number of at least 2"):
+        mlp().interpolate(x, x, steps=1)
+    two = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(two)
+    with pytest.raises(ValueError, match="`encoder` gives 2 outputs, expected one code"):
+        Autoencoder(keras.Model(two, [flat, flat]), nets.mlp_decoder(64, (8, 8, 1)))
+
+
+def test_lists_of_numbers_are_examples():
+    model = Autoencoder(*nets.mlp((3,), code_size=2, units=()))
+    model.compile()
+    model.fit([[0.1, 0.2, 0.3]] * 8, sample_weight=[1.0] * 8, verbose=0)
+    assert model.encode([[0.1, 0.2, 0.3]]).shape == (1, 2)
+    assert model.decode(np.array([[1, 2]])).shape == (1, 3)  # codes may be whole numbers
+
+
 def test_reconstruction_of_another_shape_needs_targets(x):
     encoder, _ = nets.mlp((8, 8, 1), code_size=3)
     _, decoder = nets.mlp((8, 8, 3), code_size=3)
@@ -149,7 +239,7 @@ class Stream(keras.utils.PyDataset):
 
 def generator(x):
     for start in range(0, len(x), 16):
-        yield (x[start : start + 16],)
+        yield x[start : start + 16]
 
 
 def loader(x):

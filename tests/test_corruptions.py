@@ -64,6 +64,21 @@ def test_block_hides_one_rectangle_anywhere():
     assert {column for _, column in corners} == set(range(8))
 
 
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_hits_as_much(dtype):
+    x = np.full((200, 1000), 0.5, "float32")
+    # 200,000 draws: the standard deviation of the count is 14.
+    assert (corrupt(MaskingNoise(0.001, seed=2, dtype=dtype), x) == 0).sum() == pytest.approx(
+        200, abs=70
+    )
+    noisy = corrupt(SaltAndPepper(0.002, seed=2, dtype=dtype), x)
+    assert (noisy == 0).sum() == pytest.approx(200, abs=70)
+    assert (noisy == 1).sum() == pytest.approx(200, abs=70)
+    images = np.ones((8, 600, 700, 1), "float32")
+    hidden = corrupt(BlockMask(100, seed=2, dtype=dtype), images) == 0
+    assert (hidden.sum(axis=(1, 2, 3)) == 100 * 100).all()
+
+
 def test_several_at_once():
     both = keras.Sequential([MaskingNoise(0.5, seed=1), keras.layers.GaussianNoise(0.1, seed=1)])
     np.testing.assert_array_equal(corrupt(both, training=False), X)
@@ -77,6 +92,7 @@ def test_several_at_once():
         (lambda: MaskingNoise(1.5), r"`fraction` is 1.5, expected a number from 0 to 1"),
         (lambda: MaskingNoise("half"), "`fraction` is 'half', expected a number from 0 to 1"),
         (lambda: SaltAndPepper(0.1, 1.0, 0.0), "`minimum` is 1.0, expected less than `maximum`"),
+        (lambda: BlockMask((3, 4, 5)), "expected a height and a width, or one number"),
         (lambda: BlockMask(0), "`size` is 0, expected a whole number of at least 1"),
         (lambda: BlockMask(13)(X), "expected images .* of at least"),
         (lambda: BlockMask(3)(X[..., 0]), "expected images"),

@@ -90,7 +90,7 @@ def test_the_index_is_up_to_date():
 
 def test_the_readme_lists_the_notebooks():
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
-    assert course.contents("notebooks/") in readme
+    assert readme == course.with_contents(readme)
 
 
 def test_no_function_is_copied_between_notebooks():

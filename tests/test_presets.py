@@ -1,4 +1,5 @@
 import json
+import os
 
 import keras
 import numpy as np
@@ -45,6 +46,24 @@ def test_a_failing_save_keeps_the_old_preset(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "save_weights", fail)
     with pytest.raises(OSError, match="No space"):
+        model.save_to_preset(tmp_path / "preset")
+    assert (tmp_path / "preset" / "model.weights.h5").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "preset"]
+
+
+def test_an_interrupt_between_the_two_renames_keeps_the_old_preset(model, tmp_path, monkeypatch):
+    model.save_to_preset(tmp_path / "preset")
+    before = (tmp_path / "preset" / "model.weights.h5").read_bytes()
+    replace, calls = os.replace, []
+
+    def interrupted(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         model.save_to_preset(tmp_path / "preset")
     assert (tmp_path / "preset" / "model.weights.h5").read_bytes() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "preset"]

@@ -59,7 +59,7 @@ class Autoencoder(Model):
         super().__init__(**kwargs)
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
-        self.corruption = corruption
+        self.corruption = checks.layer("corruption", corruption)
         self.penalty = keras.regularizers.get(penalty)
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self.penalty_tracker = keras.metrics.Mean(name="penalty") if penalty else None
@@ -68,16 +68,22 @@ class Autoencoder(Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds both networks and checks that one takes what the other gives."""
-        code = self.encoder(keras.KerasTensor(input_shape))
-        expected = self.decoder.input_shape if self.decoder.built else code.shape
-        if tuple(expected[1:]) != tuple(code.shape[1:]):
-            raise ValueError(
-                f"`decoder` takes codes of shape {tuple(expected[1:])}, but `encoder` gives codes "
-                f"of shape {tuple(code.shape[1:])}: expected the same shape."
-            )
-        self.decoder(code)
+        inputs = keras.KerasTensor(input_shape)
+        code = self.encoder(inputs)
+        if not isinstance(code, keras.KerasTensor):
+            raise ValueError(f"`encoder` gives {len(code)} outputs, expected one code.")
+        if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
+            expected = self.decoder.input_shape
+            if not checks.fits(code.shape[1:], expected[1:]):
+                raise ValueError(
+                    f"`decoder` takes codes of shape {tuple(expected[1:])}, but `encoder` gives "
+                    f"codes of shape {tuple(code.shape[1:])}: expected the same shape."
+                )
+        output = self.decoder(code)
         if self.corruption is not None:
-            self.corruption(keras.KerasTensor(input_shape))
+            self.corruption(inputs)
+        shapes = [tuple(tensor.shape[1:]) for tensor in (inputs, code, output)]
+        self._shapes = dict(zip(("input", "code", "output"), shapes, strict=True))
         self.built = True
 
     def call(self, x, training=False):
@@ -92,27 +98,31 @@ class Autoencoder(Model):
 
     def compile(self, optimizer="adam", loss="mse", **kwargs) -> None:
         """Compiles as `keras.Model.compile` does; `loss` is the reconstruction term L."""
+        if loss is None:
+            raise ValueError("`loss` is None, expected the reconstruction term, such as 'mse'.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L(x, x̂) + Ω(h), plus what regularizers inside the networks add."""
-        penalties = ops.sum([ops.sum(loss) for loss in self.losses]) if self.losses else 0.0
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        self.track(self.reconstruction_tracker, loss - penalties, x)
+        added = ops.sum([ops.sum(loss) for loss in self.losses]) if self.losses else 0.0
         if self.penalty is not None:
-            self.track(self.penalty_tracker, penalties, x)
+            # Keras lists a model's own losses, here Ω from `call`, before those of its layers;
+            # there is none when it first traces the loss, to learn its shape.
+            self.track(self.penalty_tracker, self.losses[0] if self.losses else 0.0, x)
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        self.track(self.reconstruction_tracker, loss - added, x)
         return loss
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks shapes, lengths, finiteness and, under cross entropy, the range [0, 1]."""
-        shape = self.encoder.input_shape[1:] if self.built else None
         bernoulli = checks.needs_unit_interval(getattr(self, "loss", None))
-        checks.array("x", x, shape, unit_interval=bernoulli and y is None)
-        output_shape = self.decoder.output_shape[1:] if self.built else None
+        self._check_input(x, unit_interval=bernoulli and y is None)
+        output_shape = self._shape("output")
         if y is not None:
-            checks.array("y", y, output_shape, unit_interval=bernoulli)
+            checks.not_labels("y", y)
+            checks.array("y", y, output_shape, unit_interval=bernoulli, integers=False)
             checks.same_length(x=x, y=y)
-        elif self.built and tuple(x.shape[1:]) != tuple(output_shape):
+        elif output_shape is not None and not checks.fits(x.shape[1:], output_shape):
             raise ValueError(
                 f"`decoder` gives reconstructions of shape {output_shape}, but `x` has examples of "
                 f"shape {tuple(x.shape[1:])}: expected the same shape, or targets in `y`."
@@ -121,14 +131,32 @@ class Autoencoder(Model):
             checks.array("sample_weight", sample_weight)
             checks.same_length(x=x, sample_weight=sample_weight)
 
+    def _shape(self, name: str) -> tuple[int | None, ...] | None:
+        """Shape of one `input`, `code` or `output`, once the networks are built."""
+        return self._shapes[name] if self.built else None
+
+    def _check_input(self, x: Any, unit_interval: bool = False) -> None:
+        inputs = getattr(self.encoder, "inputs", None)
+        tokens = bool(inputs) and "int" in inputs[0].dtype  # an encoder that embeds whole numbers
+        checks.array("x", x, self._shape("input"), unit_interval, integers=tokens)
+
+    def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
+        """Predicts as `keras.Model.predict` does: the reconstructions."""
+        x = checks.as_array("x", x)
+        if checks.is_array(x):
+            self._check_input(x)
+        return super().predict(x, *args, **kwargs)
+
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The codes h = f(x), without corruption."""
-        checks.array("x", x, self.encoder.input_shape[1:] if self.built else None)
+        x = checks.as_array("x", x)
+        self._check_input(x)
         return self.encoder.predict(x, batch_size=batch_size, verbose=0)
 
     def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
         """The decoder's output x̂ = g(h) at the given codes."""
-        checks.array("code", code, self.decoder.input_shape[1:] if self.built else None)
+        code = checks.as_array("code", code)
+        checks.array("code", code, self._shape("code"))
         return self.decoder.predict(code, batch_size=batch_size, verbose=0)
 
     def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -148,7 +176,7 @@ class Autoencoder(Model):
         """
         first, last = self.encode(start), self.encode(end)
         checks.same_length(start=first, end=last)
-        weight = np.linspace(0, 1, checks.positive("steps", steps), dtype="float32")
+        weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
         weight = weight.reshape((1, -1) + (1,) * (first.ndim - 1))
         path = (1 - weight) * first[:, None] + weight * last[:, None]
         images = self.decode(path.reshape((-1, *first.shape[1:])))

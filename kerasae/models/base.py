@@ -23,11 +23,14 @@ class Model(keras.Model):
 
     def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
         """Trains as `keras.Model.fit` does; without `y` the target is the input."""
-        x, y = self._checked(x, y, sample_weight)
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "`class_weight` is given, expected `sample_weight`: targets are no classes here."
+            )
+        x, y, sample_weight = self._checked(x, y, sample_weight)
         if validation_data is not None:
-            x_val, y_val, weight_val = keras.utils.unpack_x_y_sample_weight(validation_data)
-            x_val, y_val = self._checked(x_val, y_val, weight_val)
-            validation_data = (x_val, y_val, weight_val)
+            unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self._checked(*unpacked)
         return super().fit(
             x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs
         )
@@ -35,21 +38,23 @@ class Model(keras.Model):
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """Evaluates as `keras.Model.evaluate` does; without `y` the target is the input."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
-            x, y = self._checked(x, y, sample_weight)
+            x, y, sample_weight = self._checked(x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def _checked(self, x, y, sample_weight):
         """The data to hand to Keras, after a look at them."""
         if x is None:
             raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
-        if isinstance(x, (list, tuple, dict)) or checks.is_array(x):
+        x, y = checks.as_array("x", x), checks.as_array("y", y)
+        sample_weight = checks.as_array("sample_weight", sample_weight)
+        if checks.is_array(x):
             self.check_batch(x, y, sample_weight)
             if y is None and sample_weight is not None:
                 y = x  # Keras drops the weights of examples that have no target.
-            return x, y
-        batch, x = checks.first_batch(x)
-        self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch))
-        return x, y
+        else:
+            batch, x = checks.first_batch(x)
+            self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+        return x, y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The compiled loss, and what the layers add; without `y` it compares with the input."""
