@@ -21,9 +21,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        demo(arguments.output, arguments.epochs, arguments.seed)
     except OSError as error:
         demo_parser.error(f"--output is {arguments.output}, expected a folder ({error})")
+    try:
+        demo(arguments.output, arguments.epochs, arguments.seed)
     except KeyboardInterrupt:
         print("\nstopped")
         sys.exit(130)

@@ -15,6 +15,25 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert str(tmp_path) in capsys.readouterr().out
 
 
+def test_an_output_that_is_no_folder_is_refused_before_training(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(sys, "argv", ["kerasae", "demo", "--output", str(tmp_path / "file")])
+    with pytest.raises(SystemExit):
+        __main__.main()
+    assert "expected a folder" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_word(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "demo", interrupted)
+    monkeypatch.setattr(sys, "argv", ["kerasae", "demo", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert stop.value.code == 130 and capsys.readouterr().out == "\nstopped\n"
+
+
 @pytest.mark.parametrize("argv", [[], ["dmeo"], ["demo", "--epochs", "many"]])
 def test_typos_show_what_is_expected(argv, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["kerasae", *argv])

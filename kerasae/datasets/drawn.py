@@ -40,7 +40,7 @@ def full_size(name: str, size: int | None) -> int | None:
         if size is not None:
             raise ValueError(f"size must be None for {name}, which has one size; got {size!r}.")
         return None
-    return int(parameter.default if size is None else size)
+    return parameter.default if size is None else canvas.check_size(size)
 
 
 def draw(
