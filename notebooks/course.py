@@ -17,9 +17,11 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -82,7 +84,7 @@ def run(paths: list[Path], output: Path) -> int:
             on_cell_start=progress if sys.stdout.isatty() else None,
         )
         try:
-            client.execute()
+            _execute(client)
             verdict = "ok"
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             verdict, failed = f"FAILED\n{error}", failed + 1
@@ -97,6 +99,18 @@ def run(paths: list[Path], output: Path) -> int:
         print(f"gallery: {gallery(paths, output)}")
     print(f"{len(paths) - failed} passed, {failed} failed in {time.monotonic() - started:.0f} s")
     return min(failed, 1)
+
+
+def _execute(client) -> None:
+    """Runs a notebook in a thread: in the main one, its client would take Ctrl-C for itself."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(client.execute)
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            if provisioner := getattr(client.km, "provisioner", None):
+                os.kill(provisioner.pid, signal.SIGTERM)
+            raise
 
 
 def _clean(document) -> None:
