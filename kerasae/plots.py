@@ -438,16 +438,7 @@ def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -
             axis.scatter(*track[-1:].T, s=210, color=colour, edgecolor="white", depthshade=False)
             nearest = np.stack([track[-1], np.round(track[-1])])
             axis.plot(*nearest.T, ":", color=BLACK, linewidth=1.4)
-            dark = colour not in (ORANGE, SKY, YELLOW, PINK)
-            axis.text(
-                *track[-1],
-                str(index + 1),
-                color="white" if dark else BLACK,
-                weight="bold",
-                ha="center",
-                va="center",
-                zorder=50,
-            )
+            _number(axis, track[-1], index, colour, zorder=50)
         axis.set_title(name, pad=16)
         axis.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1))
         axis.set_box_aspect((1, 1, 1), zoom=1)
@@ -555,17 +546,8 @@ def cuts(
         axis.plot(*np.stack([foot - 2 * along, foot + 2 * along]).T, color=colour, linewidth=1.6)
         if paths is not None:
             axis.plot(*np.transpose(paths[:, index]), ":", color=colour, linewidth=1.4)
-        dark = colour not in (ORANGE, SKY, YELLOW, PINK)
         axis.scatter(*point, s=230, color=colour, edgecolor="white", zorder=3)
-        axis.text(
-            *point,
-            str(index + 1),
-            color="white" if dark else BLACK,
-            weight="bold",
-            ha="center",
-            va="center",
-            zorder=4,
-        )
+        _number(axis, point, index, colour, zorder=4)
     axis.set(xlim=(-0.12, 1.12), ylim=(-0.12, 1.12), aspect="equal", title=title)
     axis.set(xlabel="code, first number", ylabel="code, second number")
     return picture
@@ -629,3 +611,10 @@ def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "")
     above.set(xlabel=f"first axis of {next(iter(bases))}", ylabel="second axis")
     above.legend(loc="upper right")
     return picture
+
+
+def _number(axis: Axes, point: np.ndarray, index: int, colour: str, zorder: int) -> None:
+    """Writes a pattern's number, from 1, on its dot: white on the dark colours."""
+    dark = colour not in (ORANGE, SKY, YELLOW, PINK)
+    style = {"weight": "bold", "ha": "center", "va": "center"}
+    axis.text(*point, str(index + 1), color="white" if dark else BLACK, zorder=zorder, **style)
