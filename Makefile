@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and again only when the dependencies have changed.
 #   make notebooks   run the whole course, with a gallery of its pictures
-#   make lab         open it in JupyterLab
+#   make lab         open it in JupyterLab (in a container: LAB_FLAGS=--allow-root)
 #   make demo        train an autoencoder in under two minutes
 #   make test        lint, unit tests and notebooks on one backend: BACKEND=tensorflow|jax|torch
 #   make test-all    the same on all three
@@ -38,7 +38,7 @@ notebooks: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course.py run --output build/notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(LAB_FLAGS) notebooks
 
 demo: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m kerasae demo --output build/demo
