@@ -20,6 +20,7 @@ from IPython.display import Markdown, display
 from kerasae import __version__, plots
 
 Value = TypeVar("Value")
+_seed = 0  # what `setup` chose, and `claim` writes beside the evidence
 
 
 def setup(seed: int | None = None) -> int:
@@ -31,8 +32,8 @@ def setup(seed: int | None = None) -> int:
     Returns:
         The seed, for what the notebook draws with NumPy.
     """
-    seed = int(os.environ.get("KERASAE_SEED", "0")) if seed is None else seed
-    os.environ["KERASAE_SEED"] = str(seed)  # what `claim` writes beside the evidence
+    global _seed
+    _seed = seed = int(os.environ.get("KERASAE_SEED", "0")) if seed is None else seed
     keras.utils.set_random_seed(seed)
     if shell := get_ipython():
         shell.run_line_magic("matplotlib", "inline")  # a figure on a cell's last line is shown
@@ -129,7 +130,7 @@ def _record(name: str, holds: bool, evidence: Mapping[str, Any]) -> None:
     line = {
         "claim": name,
         "backend": keras.backend.backend(),
-        "seed": int(os.environ.get("KERASAE_SEED", "0")),
+        "seed": _seed,
         "holds": holds,
         **{key: np.asarray(value).tolist() for key, value in evidence.items()},
     }

@@ -35,6 +35,16 @@ def test_evidence_is_recorded(tmp_path, monkeypatch):
     assert lines[0]["backend"] == keras.backend.backend()
 
 
+def test_evidence_names_the_seed_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASAE_EVIDENCE", str(tmp_path / "evidence.jsonl"))
+    monkeypatch.setenv("KERASAE_SEED", "3")
+    for chosen, used in ((5, 5), (None, 3)):
+        assert notebook.setup(chosen) == used
+        notebook.claim("01.5", "text", True)
+    lines = [json.loads(x) for x in (tmp_path / "evidence.jsonl").read_text().splitlines()]
+    assert [line["seed"] for line in lines] == [5, 3]
+
+
 def test_budget(monkeypatch):
     monkeypatch.delenv("KERASAE_BUDGET", raising=False)
     assert notebook.budget(fast=1, full=2) == 1

@@ -175,41 +175,40 @@ def stream(
 
 def _resolved(name: str) -> str:
     """Check a name and turn "digits" into the set it stands for."""
-    if name not in names():
-        close = difflib.get_close_matches(str(name).lower(), names(), 1)
-        hint = f', did you mean "{close[0]}"?' if close else "."
-        raise ValueError(f"name must be one of {', '.join(names())}; got {name!r}{hint}")
-    if name != "digits":
+    if _one_of("name", name, names()) != "digits":
         return name
-    chosen = os.environ.get("KERASAE_DATASET") or "strokes"
-    if chosen not in DIGITS:
-        close = difflib.get_close_matches(chosen.lower(), DIGITS, 1)
+    return _one_of("$KERASAE_DATASET", os.environ.get("KERASAE_DATASET") or "strokes", DIGITS)
+
+
+def _one_of(what: str, came: str, known: tuple[str, ...]) -> str:
+    """Return a name that is known, or say which known one it resembles."""
+    if came not in known:
+        close = difflib.get_close_matches(str(came).lower(), known, 1)
         hint = f', did you mean "{close[0]}"?' if close else "."
-        known = ", ".join(DIGITS)
-        raise ValueError(f"$KERASAE_DATASET must be one of {known}; got {chosen!r}{hint}")
-    return chosen
+        raise ValueError(f"{what} must be one of {', '.join(known)}; got {came!r}{hint}")
+    return came
 
 
 def _count(argument: str, n: int | None) -> int | None:
     """Check a number of images."""
-    try:
-        valid = n is None or (not isinstance(n, bool) and operator.index(n) > 0)
-    except TypeError:
-        valid = False
-    if not valid:
+    if n is not None and not _whole(n, 1):
         raise ValueError(f"{argument} must be a positive integer or None; got {n!r}.")
     return None if n is None else operator.index(n)
 
 
 def _seed(seed: int) -> int:
     """Check a seed."""
-    try:
-        valid = not isinstance(seed, bool) and operator.index(seed) >= 0
-    except TypeError:
-        valid = False
-    if not valid:
+    if not _whole(seed, 0):
         raise ValueError(f"seed must be an integer from 0 on; got {seed!r}.")
     return operator.index(seed)
+
+
+def _whole(value: object, least: int) -> bool:
+    """Whether a value is an integer of at least `least`."""
+    try:
+        return not isinstance(value, bool) and operator.index(value) >= least
+    except TypeError:
+        return False
 
 
 def _check_size(name: str, size: int | None) -> None:
