@@ -30,6 +30,13 @@ def positive(name: str, value: int, least: int = 1) -> int:
     return int(value)
 
 
+def not_negative(name: str, value: float) -> float:
+    """Returns `value` if it is a finite number of at least 0, as the weight of a penalty is."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+        raise ValueError(f"`{name}` is {value!r}, expected a number of at least 0.")
+    return float(value)
+
+
 def sizes(name: str, values: Any) -> tuple[int, ...]:
     """Returns `values` if they are a tuple or list of whole numbers of at least 1."""
     if not isinstance(values, (tuple, list)):
@@ -56,6 +63,25 @@ def layer(name: str, value: Any) -> keras.layers.Layer | None:
             "or None."
         )
     return value
+
+
+def penalties(name: str, value: Any) -> list[Any]:
+    """Returns none, one or several penalties of the code as a list of them."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    found = []
+    for item in values:
+        if not isinstance(item, keras.layers.Layer):
+            try:
+                item = keras.regularizers.get(item)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"`{name}` is {item!r}, expected a regularizer of the code such as "
+                    "`keras.regularizers.L1(1e-3)`, one of `kerasae.penalties`, several of them in "
+                    "a list, or None."
+                ) from None
+        if item is not None:
+            found.append(item)
+    return found
 
 
 def as_array(name: str, value: Any) -> Any:

@@ -4,7 +4,7 @@
     h = f(x̃)        encoder
     x̂ = g(h)        decoder
     L(x, x̂)         reconstruction: the loss given to `compile`
-    Ω(h)             penalty: any regularizer, on the code
+    Ω(h, x)          penalty: any regularizer of the code, or one of `kerasae.penalties`
 
 Rumelhart, Hinton & Williams, "Learning internal representations by error propagation" (1986).
 """
@@ -21,7 +21,7 @@ from kerasae.models.base import Model
 
 @keras.saving.register_keras_serializable("kerasae")
 class Autoencoder(Model):
-    """Minimises L(x, g(f(x̃))) + Ω(h) over the examples x.
+    """Minimises L(x, g(f(x̃))) + Ω(h, x̃) over the examples x.
 
     The loss given to `compile` is L; Keras's mean squared error and binary cross entropy
     average over all numbers of an example, so a loss of 0.01 means 0.01 per pixel. Ω is
@@ -34,7 +34,8 @@ class Autoencoder(Model):
         decoder: g, a Keras model from the code to the reconstruction.
         corruption: C, a layer such as `keras.layers.GaussianNoise` or one of
             `kerasae.corruptions`, or `None`.
-        penalty: Ω, a `keras.regularizers.Regularizer` of the code, or `None`.
+        penalty: Ω, a `keras.regularizers.Regularizer` of the code, one of `kerasae.penalties`, a
+            list of several, which add up, or `None`.
 
     Example:
 
@@ -53,16 +54,16 @@ class Autoencoder(Model):
         encoder: keras.Model,
         decoder: keras.Model,
         corruption: keras.layers.Layer | None = None,
-        penalty: keras.regularizers.Regularizer | None = None,
+        penalty: Any = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.corruption = checks.layer("corruption", corruption)
-        self.penalty = keras.regularizers.get(penalty)
+        self.penalties = checks.penalties("penalty", penalty)
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
-        self.penalty_tracker = keras.metrics.Mean(name="penalty") if penalty else None
+        self.penalty_tracker = keras.metrics.Mean(name="penalty") if self.penalties else None
         if encoder.built and getattr(encoder, "inputs", None):  # else Keras builds on first use
             self.build(encoder.input_shape)
 
@@ -82,6 +83,9 @@ class Autoencoder(Model):
         output = self.decoder(code)
         if self.corruption is not None:
             self.corruption(inputs)
+        for penalty in self.penalties:
+            if isinstance(penalty, keras.layers.Layer) and not penalty.built:
+                penalty.build(code.shape)
         shapes = [tuple(tensor.shape[1:]) for tensor in (inputs, code, output)]
         self._shapes = dict(zip(("input", "code", "output"), shapes, strict=True))
         self.built = True
@@ -91,10 +95,16 @@ class Autoencoder(Model):
         if self.corruption is not None:
             x = self.corruption(x, training=training)  # x̃ ~ C(x̃|x)
         code = self.encoder(x, training=training)  # h = f(x̃)
-        if self.penalty is not None:
-            code32 = ops.cast(code, "float32")  # a sum over a batch overflows float16
-            self.add_loss(self.penalty(code32) / ops.cast(ops.shape(code)[0], "float32"))
+        if self.penalties:
+            self.add_loss(sum(self._penalty(penalty, code, x) for penalty in self.penalties))
         return self.decoder(code, training=training)  # x̂ = g(h)
+
+    def _penalty(self, penalty, code, x):
+        """Ω(h, x̃), averaged over the batch."""
+        if isinstance(penalty, keras.layers.Layer):
+            return penalty(code, x, encoder=self.encoder)
+        code = ops.cast(code, "float32")  # a sum over a batch overflows float16
+        return penalty(code) / ops.cast(ops.shape(code)[0], "float32")
 
     def compile(self, optimizer="adam", loss="mse", **kwargs) -> None:
         """Compiles as `keras.Model.compile` does; `loss` is the reconstruction term L."""
@@ -105,7 +115,7 @@ class Autoencoder(Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L(x, x̂) + Ω(h), plus what regularizers inside the networks add."""
         added = ops.sum([ops.sum(loss) for loss in self.losses]) if self.losses else 0.0
-        if self.penalty is not None:
+        if self.penalties:
             # Keras lists a model's own losses, here Ω from `call`, before those of its layers;
             # there is none when it first traces the loss, to learn its shape.
             self.track(self.penalty_tracker, self.losses[0] if self.losses else 0.0, x)
@@ -192,5 +202,5 @@ class Autoencoder(Model):
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
             "corruption": serialize(self.corruption),
-            "penalty": serialize(self.penalty),
+            "penalty": serialize(list(self.penalties)) or None,
         }
