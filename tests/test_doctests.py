@@ -16,7 +16,7 @@ NEEDS = {"kerasae.datasets.builders": "tensorflow_datasets", "kerasae.notebook":
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(kerasae.__path__, "kerasae.")
-    if name != "kerasae.__main__"
+    if not name.endswith("__main__")
 ]
 
 
