@@ -37,6 +37,32 @@ def not_negative(name: str, value: float) -> float:
     return float(value)
 
 
+def between(name: str, value: float, low: float, high: float) -> float:
+    """Returns `value` if it lies strictly between two numbers."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low < value < high:
+        raise ValueError(f"`{name}` is {value!r}, expected a number between {low} and {high}.")
+    return float(value)
+
+
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """Returns `value` if it is a pair of finite numbers, the lower one first."""
+    try:
+        low, high = (float(end) for end in value)
+    except (TypeError, ValueError):
+        low, high = np.inf, np.inf
+    if not (low < high and np.isfinite([low, high]).all()):
+        raise ValueError(f"`{name}` is {value!r}, expected a pair (low, high), low below high.")
+    return low, high
+
+
+def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
+    """Returns `value` if it is one of the given names."""
+    if value not in options:
+        listed = f"{', '.join(map(repr, options[:-1]))} or {options[-1]!r}"
+        raise ValueError(f"`{name}` is {value!r}, expected {listed}.")
+    return value
+
+
 def sizes(name: str, values: Any) -> tuple[int, ...]:
     """Returns `values` if they are a tuple or list of whole numbers of at least 1."""
     if not isinstance(values, (tuple, list)):
@@ -167,6 +193,43 @@ def not_labels(name: str, value: Any) -> None:
             f"`{name}` has shape {tuple(value.shape)}, as labels have, expected targets of the "
             "reconstruction's shape, or none: an autoencoder learns from `x` alone."
         )
+
+
+def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool = False) -> None:
+    """Checks labels: one whole number per example, from 0 to `classes` - 1, or -1 for none.
+
+    Args:
+        name: The argument's name.
+        value: Labels of shape `(n,)` or `(n, 1)`; whole numbers of any type.
+        classes: How many classes there are, or `None` if any whole number will do.
+        unlabelled: Whether -1 may stand for an example without a label.
+    """
+    shape = tuple(value.shape)
+    if len(shape) == 2 and shape[1] == classes and shape[1] > 1:
+        raise ValueError(
+            f"`{name}` has shape {shape}, as one-hot labels have, expected one whole number per "
+            f"example (`np.argmax({name}, axis=1)`)."
+        )
+    if shape[:1] == (0,) or not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+        raise ValueError(f"`{name}` has shape {shape}, expected one label for each example.")
+    values = keras.ops.convert_to_numpy(value)
+    kind = "whole numbers" if classes is None else f"whole numbers from 0 to {classes - 1}"
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"`{name}` is of type {values.dtype}, expected {kind}.")
+    broken = values[~(np.floor(values) == values)] if values.dtype.kind == "f" else values[:0]
+    if broken.size:
+        raise ValueError(f"`{name}` holds {broken.flat[0]}, expected {kind}.")
+    if classes is None:
+        return
+    low, high = values.min(), values.max()
+    if low == -1 and high < classes and not unlabelled:
+        raise ValueError(
+            f"`{name}` holds -1, which marks examples without a label, expected a `decoder` to "
+            "learn from these, or labelled examples alone."
+        )
+    if low < -unlabelled or high >= classes:
+        either = " or -1 (no label)" if unlabelled else ""
+        raise ValueError(f"`{name}` holds labels from {low} to {high}, expected {kind}{either}.")
 
 
 def first_batch(stream: Any) -> tuple[Any, Any]:

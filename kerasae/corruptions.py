@@ -6,7 +6,10 @@ Denoising Autoencoders" (2010), and a block mask for structured output. Several 
 a `keras.Sequential` of them.
 """
 
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae import checks
@@ -34,8 +37,35 @@ class _Corruption(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
+class _Fraction(_Corruption):
+    """A corruption that hits each number, or each pixel of an image, with probability ν."""
+
+    def __init__(
+        self, fraction: float, seed: int | None = None, whole_pixels: bool = False, **kwargs
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        self.fraction = checks.fraction("fraction", fraction)
+        self.whole_pixels = whole_pixels
+
+    def build(self, input_shape):
+        if self.whole_pixels and len(input_shape) != 4:
+            raise ValueError(
+                f"`{type(self).__name__}` got input of shape {tuple(input_shape)}, expected images "
+                "(examples, height, width, channels) under `whole_pixels`."
+            )
+
+    def draw(self, inputs):
+        """Uniform numbers, one for all that is hit together."""
+        shape = tuple(ops.shape(inputs))
+        return self.uniform((*shape[:-1], 1) if self.whole_pixels else shape)
+
+    def get_config(self):
+        config = {"fraction": self.fraction, "whole_pixels": self.whole_pixels}
+        return {**super().get_config(), **config}
+
+
 @keras.saving.register_keras_serializable("kerasae")
-class MaskingNoise(_Corruption):
+class MaskingNoise(_Fraction):
     """Sets each number to 0 with probability ν: x̃_i = m_i x_i, m_i ~ Bernoulli(1 − ν).
 
     Unlike `keras.layers.Dropout` it does not scale up what is left, so the picture that
@@ -44,6 +74,7 @@ class MaskingNoise(_Corruption):
     Args:
         fraction: ν, the share of numbers that are masked.
         seed: Seed of the mask, or `None`.
+        whole_pixels: Whether all channels of a pixel are masked together.
 
     Example:
 
@@ -53,27 +84,20 @@ class MaskingNoise(_Corruption):
     True
     """
 
-    def __init__(self, fraction: float, seed: int | None = None, **kwargs) -> None:
-        super().__init__(seed, **kwargs)
-        self.fraction = checks.fraction("fraction", fraction)
-
     def corrupt(self, inputs):
-        keep = self.uniform(ops.shape(inputs)) >= self.fraction
-        return ops.where(keep, inputs, ops.zeros_like(inputs))
-
-    def get_config(self):
-        return {**super().get_config(), "fraction": self.fraction}
+        return ops.where(self.draw(inputs) < self.fraction, ops.zeros_like(inputs), inputs)
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class SaltAndPepper(_Corruption):
+class SaltAndPepper(_Fraction):
     """Sets each number with probability ν to its minimum or maximum, equally likely.
 
     Args:
         fraction: ν, the share of numbers that are hit.
-        minimum: Value of pepper.
-        maximum: Value of salt.
+        minimum: Value of pepper: one number, or one for each feature or channel.
+        maximum: Value of salt, likewise.
         seed: Seed of the noise, or `None`.
+        whole_pixels: Whether all channels of a pixel are hit together, by the same.
 
     Example:
 
@@ -86,30 +110,37 @@ class SaltAndPepper(_Corruption):
     def __init__(
         self,
         fraction: float,
-        minimum: float = 0.0,
-        maximum: float = 1.0,
+        minimum: Any = 0.0,
+        maximum: Any = 1.0,
         seed: int | None = None,
+        whole_pixels: bool = False,
         **kwargs,
     ) -> None:
-        super().__init__(seed, **kwargs)
-        self.fraction = checks.fraction("fraction", fraction)
-        if not minimum < maximum:
+        super().__init__(fraction, seed, whole_pixels, **kwargs)
+        if not np.all(np.less(minimum, maximum)):
             raise ValueError(f"`minimum` is {minimum}, expected less than `maximum`, {maximum}.")
-        self.minimum, self.maximum = minimum, maximum
+        self.minimum, self.maximum = np.asarray(minimum).tolist(), np.asarray(maximum).tolist()
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for name in ("minimum", "maximum"):
+            shape = np.shape(getattr(self, name))
+            if shape not in ((), (input_shape[-1],)):
+                raise ValueError(
+                    f"`{name}` has shape {shape}, expected one number, or {input_shape[-1]} for "
+                    f"input of shape {tuple(input_shape)}."
+                )
 
     def corrupt(self, inputs):
         # One draw decides both: below ν/2 pepper, from ν/2 to ν salt, above it the input.
-        draw = self.uniform(ops.shape(inputs))
-        salted = ops.where(draw < self.fraction, ops.full_like(inputs, self.maximum), inputs)
-        return ops.where(draw < self.fraction / 2, ops.full_like(inputs, self.minimum), salted)
+        draw = self.draw(inputs)
+        salt = ops.convert_to_tensor(self.maximum, dtype=inputs.dtype)
+        pepper = ops.convert_to_tensor(self.minimum, dtype=inputs.dtype)
+        salted = ops.where(draw < self.fraction, salt, inputs)
+        return ops.where(draw < self.fraction / 2, pepper, salted)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "fraction": self.fraction,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
+        return {**super().get_config(), "minimum": self.minimum, "maximum": self.maximum}
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -136,7 +167,8 @@ class BlockMask(_Corruption):
 
     def build(self, input_shape):
         if len(input_shape) != 4 or any(
-            side < block for side, block in zip(input_shape[1:3], self.size, strict=True)
+            side is not None and side < block
+            for side, block in zip(input_shape[1:3], self.size, strict=True)
         ):
             raise ValueError(
                 f"`BlockMask` got input of shape {tuple(input_shape)}, expected images "
@@ -144,14 +176,14 @@ class BlockMask(_Corruption):
             )
 
     def corrupt(self, inputs):
-        count, height, width = ops.shape(inputs)[0], inputs.shape[1], inputs.shape[2]
+        count, height, width, _ = ops.shape(inputs)
         rows = self._hidden(count, height, self.size[0])[:, :, None, None]
         columns = self._hidden(count, width, self.size[1])[:, None, :, None]
         return ops.where(ops.logical_and(rows, columns), ops.zeros_like(inputs), inputs)
 
     def _hidden(self, count, side, block):
         """Which of `side` rows (or columns) the block covers, for each image."""
-        start = ops.floor(self.uniform((count, 1)) * (side - block + 1))
+        start = ops.floor(self.uniform((count, 1)) * ops.cast(side - block + 1, "float32"))
         place = ops.arange(side, dtype="float32")
         return ops.logical_and(place >= start, place < start + block)
 

@@ -1,4 +1,4 @@
-"""The few layers that Keras does not have: a layer run backwards, with the weights of another.
+"""The few layers that Keras does not have: a layer run backwards, and the largest of a code.
 
     forward      h = φ(xW + b)
     backwards    x̂ = φ(hWᵀ + c)      the same W, a bias of its own
@@ -6,20 +6,32 @@
 For a convolution the transposed kernel is a transposed convolution with the same kernel.
 """
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
+from kerasae import checks
+
 
 class _Tied(keras.layers.Layer):
-    """A layer whose kernel is another layer's, which owns, trains and saves it."""
+    """A layer whose kernel is another layer's, which owns, trains, freezes and saves it.
+
+    The kernel counts among this layer's variables too, so that a model made of such layers
+    alone trains, and under JAX predicts, with the kernel as it stands.
+    """
 
     def __init__(
         self, source: keras.layers.Layer, activation: Any = None, use_bias: bool = True, **kwargs
     ) -> None:
         super().__init__(**kwargs)
-        # Not by plain assignment: Keras would count the source's weights here a second time.
+        if not isinstance(source, self.runs_backwards):
+            raise ValueError(
+                f"`source` is {source!r}, expected a layer of class "
+                f"keras.layers.{self.runs_backwards.__name__}."
+            )
+        # Not by plain assignment: Keras would count the source's bias here as well.
         object.__setattr__(self, "_source", source)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
@@ -29,10 +41,35 @@ class _Tied(keras.layers.Layer):
         """The source's kernel: the same variable."""
         return self._source.kernel
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the bias: one number for each number that the source takes."""
+        if not self._source.built:
+            raise ValueError(
+                f"`source` is the layer {self._source.name!r}, which has no weights yet, expected "
+                "a built layer: call it first, or its `build`."
+            )
+        self.inputs_of_source = self.kernel.shape[-2]  # a kernel is (…, inputs, outputs)
+        if self.use_bias:
+            self.bias = self.add_weight((self.inputs_of_source,), "zeros", name="bias")
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The bias, and the kernel, which Keras counts once wherever it meets it."""
+        return [*self._kernel_if_any(), *super().variables]
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The same without random states."""
+        return [*self._kernel_if_any(), *super().weights]
+
+    def _kernel_if_any(self) -> list[keras.Variable]:
+        return [self.kernel] if self._source.built else []
+
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError(
-            f"{type(self).__name__} {self.name!r} has its weights from {self._source.name!r}, "
-            "expected to be saved with the model that ties them, such as a StackedAutoencoder."
+        raise ValueError(
+            f"{type(self).__name__} {self.name!r} has its kernel from {self._source.name!r}, "
+            "expected to be saved or cloned with the model that ties the two, or without the tie: "
+            "`untied()` of a StackedAutoencoder."
         )
 
 
@@ -50,16 +87,108 @@ class TiedDense(_Tied):
     >>> code = dense(keras.ops.ones((2, 5)))
     >>> tied = TiedDense(dense)
     >>> tuple(tied(code).shape), tied.kernel is dense.kernel, len(tied.weights)
-    ((2, 5), True, 1)
+    ((2, 5), True, 2)
     """
 
-    def build(self, input_shape):
-        if self.use_bias:
-            self.bias = self.add_weight(shape=(self.kernel.shape[0],), name="bias")
+    runs_backwards = keras.layers.Dense
 
     def call(self, inputs):
         outputs = ops.matmul(inputs, ops.transpose(self.kernel))  # hWᵀ
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.kernel.shape[0])
+        return (*input_shape[:-1], self.inputs_of_source)
+
+
+class TiedConv2DTranspose(_Tied):
+    """x̂ = φ(Wᵀ h + c), with the W of a `keras.layers.Conv2D` written as a matrix.
+
+    Without c and φ it is the convolution's adjoint, ⟨Wx, y⟩ = ⟨x, Wᵀy⟩, for every x whose sides
+    the strides divide (with `padding="valid"`: sides less the kernel's).
+
+    Args:
+        source: The layer that owns W; it must be built first.
+        activation: φ.
+        use_bias: Whether there is a c, one number for each channel.
+
+    Example:
+
+    >>> convolution = keras.layers.Conv2D(4, 3, strides=2, padding="same")
+    >>> code = convolution(keras.ops.ones((2, 8, 8, 1)))
+    >>> tied = TiedConv2DTranspose(convolution)
+    >>> tuple(code.shape), tuple(tied(code).shape)
+    ((2, 4, 4, 4), (2, 8, 8, 1))
+    """
+
+    runs_backwards = keras.layers.Conv2D
+
+    def build(self, input_shape):
+        if self._source.groups != 1:
+            raise ValueError(
+                f"`source` is a convolution in {self._source.groups} groups, expected one group."
+            )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        source = self._source
+        outputs = ops.conv_transpose(  # Wᵀh
+            inputs,
+            self.kernel,
+            strides=source.strides,
+            padding=source.padding,
+            data_format=source.data_format,
+            dilation_rate=source.dilation_rate,
+        )
+        if self.use_bias:
+            channels_last = source.data_format == "channels_last"
+            outputs += self.bias if channels_last else ops.reshape(self.bias, (1, -1, 1, 1))
+        return self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class TopK(keras.layers.Layer):
+    """The k largest numbers of each code as they are, and 0 for the others.
+
+    The gradient passes through those kept, and through nothing else. Exactly k are kept: the
+    first ones of equal numbers, and negative ones where too few are positive. A convolutional
+    code counts as one long code.
+
+    Makhzani & Frey, "k-sparse autoencoders" (2013).
+
+    Args:
+        k: How many, at most as many as a code has.
+
+    Example:
+
+    >>> codes = keras.ops.convert_to_tensor([[0.1, 3.0, 2.0], [1.0, 1.0, 1.0]])
+    >>> keras.ops.convert_to_numpy(TopK(2)(codes)).tolist()
+    [[0.0, 3.0, 2.0], [1.0, 1.0, 0.0]]
+    """
+
+    def __init__(self, k: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.k = checks.positive("k", k)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Checks that there are k numbers to keep."""
+        units = tuple(input_shape[1:])
+        if None not in units and self.k > math.prod(units):
+            raise ValueError(
+                f"`k` is {self.k}, expected at most {math.prod(units)}, the numbers of a code of "
+                f"shape {units}."
+            )
+
+    def call(self, inputs):
+        codes = ops.reshape(inputs, (ops.shape(inputs)[0], -1))
+        least = ops.top_k(codes, self.k)[0][:, -1:]
+        larger, equal = codes > least, codes == least
+        places = self.k - ops.sum(ops.cast(larger, "int32"), axis=1, keepdims=True)
+        first = ops.cumsum(ops.cast(equal, "int32"), axis=1) <= places
+        kept = ops.logical_or(larger, ops.logical_and(equal, first))
+        return ops.where(ops.reshape(kept, ops.shape(inputs)), inputs, ops.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "k": self.k}

@@ -107,21 +107,24 @@ def mlp_decoder(
 
 def convolutional(
     input_shape: Shape,
-    code_size: int,
+    code_size: int | None,
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
+    strides: int | Sequence[int] = 2,
     activation: str = "relu",
     code_activation: str = "linear",
     output_activation: str = "sigmoid",
 ) -> tuple[keras.Model, keras.Model]:
-    """Convolutional encoder and decoder, mirrored: strides of 2 down, transposed up.
+    """Convolutional encoder and decoder, mirrored: strides down, transposed convolutions up.
 
     Args:
-        input_shape: Height, width and channels; each `filters` entry halves both sides, so
-            they must be divisible by 2 as often.
-        code_size: Numbers in the code.
-        filters: Channels after each halving, in the encoder's order.
-        kernel_size: Side of the kernels.
+        input_shape: Height, width and channels; each layer divides height and width by its
+            stride, so they must be divisible by the product of the strides.
+        code_size: Numbers in the code, or `None` for a code that stays a map: what the last
+            convolution gives, of shape (height / product, width / product, last of `filters`).
+        filters: Channels of each layer, in the encoder's order.
+        kernel_size: Side of the kernels, at least the stride: smaller ones skip pixels.
+        strides: Of each layer, in the encoder's order, or one number for all.
         activation: Of the hidden layers.
         code_activation: Of the code.
         output_activation: Of the reconstruction.
@@ -134,22 +137,33 @@ def convolutional(
     >>> encoder, decoder = convolutional((32, 32, 3), code_size=16)
     >>> encoder.output_shape, decoder.output_shape
     ((None, 16), (None, 32, 32, 3))
+    >>> encoder, decoder = convolutional((32, 32, 3), None, filters=(16, 8, 4), strides=(2, 2, 1))
+    >>> encoder.output_shape, decoder.output_shape
+    ((None, 8, 8, 4), (None, 32, 32, 3))
     """
     filters = checks.sizes("filters", filters)
+    strides = _strides(strides, filters)
     encoder = convolutional_encoder(
-        input_shape, code_size, filters, kernel_size, activation, code_activation
+        input_shape, code_size, filters, kernel_size, strides, activation, code_activation
     )
     decoder = convolutional_decoder(
-        code_size, input_shape, filters[::-1], kernel_size, activation, output_activation
+        code_size,
+        input_shape,
+        filters[::-1],
+        kernel_size,
+        strides[::-1],
+        activation,
+        output_activation,
     )
     return encoder, decoder
 
 
 def convolutional_encoder(
     input_shape: Shape,
-    code_size: int,
+    code_size: int | None,
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
+    strides: int | Sequence[int] = 2,
     activation: str = "relu",
     code_activation: str = "linear",
     name: str = "encoder",
@@ -161,43 +175,59 @@ def convolutional_encoder(
     >>> convolutional_encoder((28, 28, 1), code_size=16).output_shape
     (None, 16)
     """
-    _smallest_map("input_shape", input_shape, filters)
+    strides = _strides(strides, filters, kernel_size)
+    _smallest_map("input_shape", input_shape, strides)
     inputs = keras.Input(input_shape)
     x = inputs
-    for channels in filters:
-        x = layers.Conv2D(channels, kernel_size, 2, "same", activation=activation)(x)
-    x = layers.Flatten()(x)
-    size = checks.positive("code_size", code_size)
-    code = layers.Dense(size, activation=code_activation, name="code")(x)
-    return keras.Model(inputs, code, name=name)
+    for layer, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
+        last = code_size is None and layer == len(filters)
+        x = layers.Conv2D(
+            channels,
+            kernel_size,
+            stride,
+            "same",
+            activation=code_activation if last else activation,
+            name="code" if last else None,
+        )(x)
+    if code_size is not None:
+        x = layers.Flatten()(x)
+        size = checks.positive("code_size", code_size)
+        x = layers.Dense(size, activation=code_activation, name="code")(x)
+    return keras.Model(inputs, x, name=name)
 
 
 def convolutional_decoder(
-    code_size: int,
+    code_size: int | None,
     output_shape: Shape,
     filters: Sequence[int] = (64, 32),
     kernel_size: int = 3,
+    strides: int | Sequence[int] = 2,
     activation: str = "relu",
     output_activation: str = "sigmoid",
     name: str = "decoder",
 ) -> keras.Model:
-    """Decoder by project-and-reshape, then transposed convolutions that double the sides.
+    """Decoder by project-and-reshape, then transposed convolutions that multiply the sides.
 
-    `filters` are in the order in which they stand, from the code outwards.
+    `filters` and `strides` are in the order in which they stand, from the code outwards. A code
+    that is a map already (`code_size=None`) has nothing to project.
 
     Example:
 
     >>> convolutional_decoder(16, (28, 28, 1)).output_shape
     (None, 28, 28, 1)
     """
-    height, width = _smallest_map("output_shape", output_shape, filters)
-    code = keras.Input((checks.positive("code_size", code_size),))
-    x = layers.Dense(height * width * filters[0], activation=activation)(code)
-    x = layers.Reshape((height, width, filters[0]))(x)
-    for channels in filters[1:]:
-        x = layers.Conv2DTranspose(channels, kernel_size, 2, "same", activation=activation)(x)
+    strides = _strides(strides, filters, kernel_size)
+    smallest = (*_smallest_map("output_shape", output_shape, strides), filters[0])
+    if code_size is None:
+        code = x = keras.Input(smallest)
+    else:
+        code = keras.Input((checks.positive("code_size", code_size),))
+        x = layers.Dense(math.prod(smallest), activation=activation)(code)
+        x = layers.Reshape(smallest)(x)
+    for channels, stride in zip(filters[1:], strides[:-1], strict=True):
+        x = layers.Conv2DTranspose(channels, kernel_size, stride, "same", activation=activation)(x)
     outputs = layers.Conv2DTranspose(
-        output_shape[-1], kernel_size, 2, "same", activation=output_activation
+        output_shape[-1], kernel_size, strides[-1], "same", activation=output_activation
     )(x)
     return keras.Model(code, outputs, name=name)
 
@@ -208,17 +238,36 @@ def _shape(name: str, shape: Shape) -> Shape:
     return checks.sizes(name, shape)
 
 
-def _smallest_map(name: str, shape: Shape, filters: Sequence[int]) -> tuple[int, int]:
-    """Height and width after each of `filters` has halved them."""
+def _strides(
+    strides: int | Sequence[int], filters: Sequence[int], kernel_size: int | None = None
+) -> tuple[int, ...]:
+    """One stride for each of `filters`."""
     if len(checks.sizes("filters", filters)) == 0:
         raise ValueError("`filters` is empty, expected the channels of at least one layer.")
+    if not isinstance(strides, (tuple, list)):
+        strides = (checks.positive("strides", strides),) * len(filters)
+    strides = checks.sizes("strides", strides)
+    if len(strides) != len(filters):
+        raise ValueError(
+            f"`strides` is {strides!r}, expected as many as `filters` has: {len(filters)}."
+        )
+    if kernel_size is not None and checks.positive("kernel_size", kernel_size) < max(strides):
+        raise ValueError(
+            f"`kernel_size` is {kernel_size}, expected at least the largest of `strides`, "
+            f"{max(strides)}: pixels between the kernels would go unseen."
+        )
+    return strides
+
+
+def _smallest_map(name: str, shape: Shape, strides: Sequence[int]) -> tuple[int, int]:
+    """Height and width after each of `strides` has divided them."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise ValueError(f"`{name}` is {shape!r}, expected (height, width, channels).")
     height, width, _ = _shape(name, shape)
-    factor = 2 ** len(filters)
+    factor = math.prod(strides)
     if height % factor or width % factor:
         raise ValueError(
-            f"`{name}` is {shape!r}, expected a height and width divisible by {factor}: "
-            f"each of the {len(filters)} layers of `filters` halves them."
+            f"`{name}` is {shape!r}, expected a height and width divisible by {factor}, the "
+            f"product of the {len(strides)} layers' strides."
         )
     return height // factor, width // factor

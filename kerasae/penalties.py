@@ -8,8 +8,9 @@ batch, and several at once are a list of them.
 from typing import Any
 
 import keras
+from keras import ops
 
-from kerasae import checks
+from kerasae import checks, derivatives
 
 
 class Penalty(keras.layers.Layer):
@@ -25,5 +26,265 @@ class Penalty(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.weight = checks.not_negative("weight", weight)
 
+    def check_encoder(self, encoder: keras.Model) -> None:
+        """Raises `ValueError` for an encoder, built by now, whose code it does not fit."""
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Contractive(Penalty):
+    """Ω(h, x) = λ ‖∂f(x)/∂x‖²_F, averaged over the batch: the code is to stand still.
+
+    Taken at the encoder's own input, which is x̃ where there is a corruption, and for the encoder
+    as it is outside training: Dropout off, BatchNormalization with its moving statistics. Chains
+    of dense layers have a closed form, any other encoder pays for one derivative per number of
+    its code or input, whichever are fewer, and all of them lie in memory at once.
+
+    Random projections are cheaper there: λ times the mean of ‖∂f(x)/∂x v‖² over directions
+    v ~ N(0, I), whose expectation is Ω. Training draws new directions at each step; elsewhere
+    they are always the same, so that evaluations can be compared.
+
+    Rifai et al., "Contractive auto-encoders: explicit invariance during feature extraction"
+    (2011).
+
+    Args:
+        weight: λ, at least 0.
+        method: `"exact"` or `"projections"`.
+        projections: Directions for each example, with `"projections"`.
+        seed: Of the directions, or `None`.
+
+    Example:
+
+    >>> from kerasae import Autoencoder, nets
+    >>> networks = nets.mlp((28, 28, 1), code_size=100, units=(), code_activation="sigmoid")
+    >>> model = Autoencoder(*networks, penalty=Contractive(0.1))
+    >>> x = ops.ones((4, 3))
+    >>> float(Contractive(0.5)(3 * x, x, encoder=lambda x: 3 * x))  # ½ · 3 · 3²
+    13.5
+    """
+
+    def __init__(
+        self,
+        weight: float,
+        method: str = "exact",
+        projections: int = 1,
+        seed: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(weight, **kwargs)
+        if method not in ("exact", "projections"):
+            raise ValueError(f"`method` is {method!r}, expected 'exact' or 'projections'.")
+        self.method, self.seed = method, seed
+        self.projections = checks.positive("projections", projections)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def check_encoder(self, encoder: keras.Model) -> None:
+        (first, *_) = getattr(encoder, "inputs", None) or (None,)
+        if first is not None and "int" in first.dtype:
+            raise ValueError(
+                f"`encoder` takes {first.dtype} inputs, expected floating-point numbers: there is "
+                "no derivative with respect to whole ones."
+            )
+
+    def call(self, code, x, encoder=None, training=False):
+        projections, seed = None, None
+        if self.method == "projections":
+            projections, seed = self.projections, self.seed_generator if training else 0
+        norms = derivatives.squared_jacobian_norm(encoder, x, projections, seed)
+        return self.weight * ops.mean(norms)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"method": self.method, "projections": self.projections, "seed": self.seed}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class MeanActivation(Penalty):
+    """Ω(h) = β Σ_j D(ρ, ρ̂_j): each unit of the code is to be active on a share ρ of the data.
+
+    ρ̂_j is unit j's mean activation as a share of its range, the mean of
+    (h_j − low) / (high − low): 0 for a unit that is never active, 1 for one that always is.
+    With tanh, inactive means −1. Each number of the code is a unit, in a convolutional code
+    each channel at each place.
+
+        D(ρ, ρ̂) = ρ log(ρ / ρ̂) + (1 − ρ) log((1 − ρ) / (1 − ρ̂))       distance="kl"
+        D(ρ, ρ̂) = (ρ̂ − ρ)²                                            distance="squared"
+
+    The mean runs over
+
+        mean="batch"      the mini-batch;
+        mean="running"    the batches so far, the older ones counting less and less;
+        mean="set"        the whole training set, by a forward pass before each epoch (in `fit`,
+                          by `kerasae.callbacks.WholeSetMean`), the same until the next one.
+
+    Whichever it is, Ω is β Σ_j D(ρ, ρ̂_j), and its gradient is that of β Σ_j ∂D/∂ρ̂_j m_j, with m_j
+    the batch's own mean: every example's error δ_j gets β (∂D/∂ρ̂_j) f'(z_j), averaged over the
+    batch. With the whole set's mean, the batches' gradients at fixed weights therefore average
+    to the whole set's. A mini-batch's own Ω is too large on average, since D is convex.
+    A running mean or the set's lags behind the weights: where β or the learning rate is large,
+    units overshoot ρ before they settle.
+
+    What counts is the code that the decoder gets: with a corruption, that of x̃. The forward pass
+    over the set draws an x̃ of its own, with the encoder as it is outside training. Evaluation
+    takes ρ̂ as training left it; before any training the batch's own mean stands for it.
+
+    Ω sums over the units, where Keras's losses average over the pixels: beside a mean squared
+    error over d pixels, a β that is meant for ½‖x − x̂‖² is to be multiplied by 2/d.
+
+    Ng, "Sparse autoencoder", CS294A lecture notes (2011).
+
+    Args:
+        weight: β, at least 0.
+        target: ρ, between 0 and 1.
+        distance: `"kl"` or `"squared"`.
+        mean: `"batch"`, `"running"` or `"set"`.
+        interval: `(low, high)`, the inactive and the active end of a unit's range: `(0, 1)` for
+            sigmoid codes, `(-1, 1)` for tanh codes.
+        momentum: How much of the running mean stays at each step, below 1; its start is
+            corrected for.
+
+    Example:
+
+    >>> from kerasae import Autoencoder, nets
+    >>> networks = nets.mlp((28, 28, 1), code_size=100, units=(), code_activation="sigmoid")
+    >>> model = Autoencoder(*networks, penalty=MeanActivation(1e-3, mean="set"))
+    >>> code = ops.convert_to_tensor([[0.0, 0.5], [0.4, 0.5]])  # ρ̂ = 0.2 and 0.5
+    >>> round(float(MeanActivation(1.0, target=0.2)(code)), 4)  # 0 + KL(0.2 ‖ 0.5)
+    0.1927
+    """
+
+    def __init__(
+        self,
+        weight: float,
+        target: float = 0.05,
+        distance: str = "kl",
+        mean: str = "batch",
+        interval: tuple[float, float] = (0, 1),
+        momentum: float = 0.9,
+        **kwargs,
+    ) -> None:
+        super().__init__(weight, **kwargs)
+        self.target = checks.between("target", target, 0, 1)
+        self.distance = checks.one_of("distance", distance, tuple(_DISTANCES))
+        self.mean = checks.one_of("mean", mean, ("batch", "running", "set"))
+        self.interval = checks.interval("interval", interval)
+        self.momentum = checks.between("momentum", momentum, 0, 1)
+
+    @property
+    def needs_whole_set(self) -> bool:
+        """Whether `measure` is to be called before each epoch."""
+        return self.mean == "set"
+
+    def build(self, code_shape: tuple[int | None, ...]) -> None:
+        """Makes ρ̂, where it outlives a batch."""
+        if self.mean == "batch":
+            return
+        units = tuple(code_shape[1:])
+        if None in units:
+            raise ValueError(
+                f"`mean` is {self.mean!r}, but the code has shape {units}, expected sizes that "
+                "are known, to keep the mean of each unit, or mean='batch'."
+            )
+        kept = {"initializer": "zeros", "trainable": False, "aggregation": "mean"}
+        self.share = self.add_weight(shape=units, name="share", **kept)
+        # The weights in the running mean so far, which sum up to 1 in the end; 0: nothing yet.
+        self.measured = self.add_weight(shape=(), name="measured", **kept)
+
+    def check_encoder(self, encoder: keras.Model) -> None:
+        """Raises `ValueError` where the code's activation is known not to fit the interval."""
+        activation = _last_activation(encoder)
+        name = getattr(activation, "__name__", "")
+        if self.distance == "kl" and activation in _UNBOUNDED:
+            raise ValueError(
+                f"`distance` is 'kl', but the code comes out of {name!r}, which knows no most "
+                "active value, expected an activation such as 'sigmoid' or 'tanh', or "
+                "distance='squared'."
+            )
+        limits = _RANGES.get(activation, self.interval)
+        if limits != self.interval:
+            raise ValueError(
+                f"`interval` is {self.interval}, but the code comes out of {name!r}, expected its "
+                f"range {limits}."
+            )
+
+    def call(self, code, x=None, encoder=None, training=False):
+        # m, not by `ops.mean`, which works in float32 on PyTorch even where the code is float64.
+        mean = self._share(ops.sum(code, axis=0) / ops.cast(ops.shape(code)[0], code.dtype))
+        frozen = ops.stop_gradient(mean)
+        share = self._kept(frozen, training)  # ρ̂
+        value, slope = _DISTANCES[self.distance](self.target, share)
+        return self.weight * ops.sum(value + slope * (mean - frozen))
+
+    def measure(self, code: Any) -> None:
+        """Takes the mean code over the whole training set as what counts from now on."""
+        self.share.assign(self._share(ops.cast(code, self.share.dtype)))
+        self.measured.assign(1.0)
+
+    def _share(self, code):
+        low, high = self.interval
+        return (code - low) / (high - low)
+
+    def _kept(self, batch, training):
+        """ρ̂, given the mini-batch's own."""
+        if self.mean == "batch":
+            return batch
+        if self.mean == "running" and training:
+            stays, comes = self.momentum, 1 - self.momentum
+            self.share.assign(stays * self.share + comes * batch)
+            self.measured.assign(stays * self.measured + comes)
+        some = ops.maximum(self.measured, 1e-30)
+        return ops.where(self.measured > 0, self.share / some, batch)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("target", "distance", "mean", "interval", "momentum")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _kl(target, share):
+    """KL(ρ‖ρ̂) and its slope in ρ̂, both finite at 0 and 1 too."""
+    share = ops.clip(share, 1e-7, 1 - 1e-7)
+    inactive = 1 - share
+    value = target * ops.log(target / share) + (1 - target) * ops.log((1 - target) / inactive)
+    return value, -target / share + (1 - target) / inactive
+
+
+def _squared(target, share):
+    """(ρ̂ − ρ)² and its slope in ρ̂."""
+    return (share - target) ** 2, 2 * (share - target)
+
+
+_DISTANCES = {"kl": _kl, "squared": _squared}
+
+_RANGES = {
+    keras.activations.sigmoid: (0.0, 1.0),
+    keras.activations.hard_sigmoid: (0.0, 1.0),
+    keras.activations.softmax: (0.0, 1.0),
+    keras.activations.tanh: (-1.0, 1.0),
+    keras.activations.hard_tanh: (-1.0, 1.0),
+    keras.activations.softsign: (-1.0, 1.0),
+    keras.activations.relu6: (0.0, 6.0),
+}
+_UNBOUNDED = [
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.leaky_relu,
+    keras.activations.elu,
+    keras.activations.selu,
+    keras.activations.gelu,
+    keras.activations.silu,
+    keras.activations.softplus,
+    keras.activations.exponential,
+]
+
+
+def _last_activation(encoder: keras.Model) -> Any:
+    """The function that the code comes out of, if the encoder's last layer tells, else `None`."""
+    layers = encoder.layers if getattr(encoder, "inputs", None) else []
+    for layer in reversed(layers):
+        if isinstance(layer, keras.Model):
+            return _last_activation(layer)
+        if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
+            return getattr(layer, "activation", None)
+    return None

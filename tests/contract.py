@@ -18,7 +18,9 @@ import pytest
 from kerasae.datasets import Split
 
 
-def assert_contract(make_model, x, other_backends, tmp_path, loss="mse", epochs=3):
+def assert_contract(
+    make_model, x, other_backends, tmp_path, loss="mse", epochs=3, y=None, compiled=None
+):
     """Asserts the whole contract.
 
     Args:
@@ -28,36 +30,44 @@ def assert_contract(make_model, x, other_backends, tmp_path, loss="mse", epochs=
         tmp_path: The fixture of that name.
         loss: Reconstruction term to compile with.
         epochs: How long to train.
+        y: Labels, for a model that does not learn from `x` alone.
+        compiled: What else to compile with than the loss and `metrics=["mae"]`, for such a model.
     """
-    model, history = _trained(make_model, x, loss, epochs)
-    assert_learns(model, history)
-    assert_repeatable(make_model, x, loss, epochs, model)
-    assert_targets_default_to_input(model, x)
-    assert_round_trips(model, x, other_backends, tmp_path)
-    assert_bad_input_is_refused(model, x, loss)
+    if compiled is None:
+        compiled = {"loss": loss, "metrics": ["mae"]}
+    model, history = _trained(make_model, x, y, compiled, epochs)
+    assert_learns(model, history, {"reconstruction", "mae"} if y is None else {"cross_entropy"})
+    assert_repeatable(make_model, x, y, compiled, epochs, model)
+    if y is None:
+        assert_targets_default_to_input(model, x)
+    assert_round_trips(model, x, other_backends, tmp_path, y)
+    assert_bad_input_is_refused(model, x, loss, y)
 
 
-def _trained(make_model, x, loss, epochs):
+def _trained(make_model, x, y, compiled, epochs):
     keras.utils.set_random_seed(7)
     model = make_model()
-    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, metrics=["mae"])
-    before = model.evaluate(x, verbose=0, return_dict=True)
-    history = model.fit(x, epochs=epochs, batch_size=16, validation_data=(x,), verbose=0).history
+    model.compile(optimizer=keras.optimizers.Adam(0.01), **compiled)
+    before = model.evaluate(x, y, verbose=0, return_dict=True)
+    validation = (x,) if y is None else (x, y)
+    history = model.fit(
+        x, y, epochs=epochs, batch_size=16, validation_data=validation, verbose=0
+    ).history
     return model, {"before": before["loss"], **history}
 
 
-def assert_learns(model, history):
+def assert_learns(model, history, expected):
     before = history.pop("before")
     assert history["val_loss"][-1] < before
     names = {name for name in history if not name.startswith("val_")}
-    assert {"loss", "reconstruction", "mae"} <= names
+    assert {"loss"} | expected <= names
     assert {f"val_{name}" for name in names} == {n for n in history if n.startswith("val_")}
     assert {m.name for m in model.metrics} - {"compile_metrics"} <= names
     assert all(np.isfinite(history[name]).all() for name in history)
 
 
-def assert_repeatable(make_model, x, loss, epochs, model):
-    again, _ = _trained(make_model, x, loss, epochs)
+def assert_repeatable(make_model, x, y, compiled, epochs, model):
+    again, _ = _trained(make_model, x, y, compiled, epochs)
     for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -81,7 +91,7 @@ def assert_targets_default_to_input(model, x):
     model.set_weights(before)
 
 
-def assert_round_trips(model, x, other_backends, tmp_path):
+def assert_round_trips(model, x, other_backends, tmp_path, y=None):
     expected = model.predict(x, verbose=0)
 
     twin = type(model).from_config(model.get_config())
@@ -92,12 +102,15 @@ def assert_round_trips(model, x, other_backends, tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     # Keras on PyTorch names its own optimizers, which no other backend can import.
-    assert b"keras.src.backend" not in zipfile.ZipFile(path).read("config.json")
+    config = zipfile.ZipFile(path).read("config.json")
+    assert b"keras.src.backend" not in config
+    assert json.loads(config)["compile_config"]["jit_compile"] == "auto"
     loaded = keras.saving.load_model(path)
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
     for one, two in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
-    assert loaded.evaluate(x, verbose=0) == pytest.approx(model.evaluate(x, verbose=0), rel=1e-6)
+    again, once = (each.evaluate(x, y, verbose=0) for each in (loaded, model))
+    assert again == pytest.approx(once, rel=1e-6)
 
     preset = tmp_path / "preset"
     model.save_to_preset(preset)
@@ -110,7 +123,7 @@ def assert_round_trips(model, x, other_backends, tmp_path):
             np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6, err_msg=backend)
 
 
-def assert_bad_input_is_refused(model, x, loss):
+def assert_bad_input_is_refused(model, x, loss, y=None):
     broken, infinite = x.copy(), x.copy()
     broken.flat[-1], infinite.flat[-1] = np.nan, np.inf
     bad = {
@@ -130,16 +143,17 @@ def assert_bad_input_is_refused(model, x, loss):
     for message, data in bad.items():
         for method in (model.fit, model.evaluate):
             with pytest.raises(ValueError, match=message) as error:
-                method(data, verbose=0)
+                method(data, y, verbose=0)
             assert _one_sentence(str(error.value)), error.value
     with pytest.raises(ValueError, match=r"`x` has \d+, `y` has \d+"):
-        model.fit(x, x[:-1], verbose=0)
-    with pytest.raises(ValueError, match="as labels have, expected targets"):
-        model.fit(x, np.arange(len(x)), verbose=0)
+        model.fit(x, (x if y is None else y)[:-1], verbose=0)
+    if y is None:
+        with pytest.raises(ValueError, match="as labels have, expected targets"):
+            model.fit(x, np.arange(len(x)), verbose=0)
     with pytest.raises(ValueError, match="`class_weight` is given, expected `sample_weight`"):
-        model.fit(x, class_weight={0: 1.0}, verbose=0)
+        model.fit(x, y, class_weight={0: 1.0}, verbose=0)
     with pytest.raises(ValueError, match=r"`x` has \d+, `sample_weight` has \d+"):
-        model.fit(x, sample_weight=np.ones(len(x) + 1), verbose=0)
+        model.fit(x, y, sample_weight=np.ones(len(x) + 1), verbose=0)
     for one, two in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 

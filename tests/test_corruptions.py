@@ -14,6 +14,8 @@ def corrupt(layer, x=X, training=True):
 LAYERS = {
     "masking": lambda: MaskingNoise(0.3, seed=1),
     "salt and pepper": lambda: SaltAndPepper(0.3, seed=1),
+    "masked pixels": lambda: MaskingNoise(0.3, whole_pixels=True, seed=1),
+    "salt and pepper by channel": lambda: SaltAndPepper(0.3, [0.0, -1.0], [1.0, 2.0], seed=1),
     "block": lambda: BlockMask((5, 3), seed=1),
 }
 
@@ -49,6 +51,32 @@ def test_salt_and_pepper_are_equally_likely():
     assert (noisy == 2).mean() == pytest.approx(0.2, abs=0.02)
     kept = (noisy != -1) & (noisy != 2)
     np.testing.assert_array_equal(noisy[kept], X[kept])
+
+
+@pytest.mark.parametrize("layer", [MaskingNoise, SaltAndPepper])
+def test_whole_pixels_are_hit_together(layer):
+    for together in (True, False):
+        hit = corrupt(layer(0.3, whole_pixels=together, seed=2)) != X
+        assert hit.mean() == pytest.approx(0.3, abs=0.03)
+        assert (hit[..., 0] == hit[..., 1]).all() == together
+    if layer is SaltAndPepper:  # white or black, never coloured
+        noisy = corrupt(layer(1.0, whole_pixels=True, seed=2))
+        assert (noisy[..., 0] == noisy[..., 1]).all() and set(noisy.ravel()) == {0.0, 1.0}
+
+
+def test_salt_and_pepper_by_feature():
+    x = np.full((2000, 2), 0.5, "float32")
+    noisy = corrupt(SaltAndPepper(0.4, minimum=[-1.0, 3.0], maximum=(2.0, 4.0), seed=2), x)
+    for column, low, high in ((0, -1, 2), (1, 3, 4)):
+        assert set(noisy[:, column]) == {low, 0.5, high}
+        assert (noisy[:, column] == low).mean() == pytest.approx(0.2, abs=0.04)
+
+
+def test_block_in_images_of_any_size():
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, BlockMask((5, 3), seed=2)(inputs))
+    hidden = corrupt(model, np.ones_like(X)) == 0
+    assert (hidden[..., 0].sum(axis=(1, 2)) == 15).all()
 
 
 def test_block_hides_one_rectangle_anywhere():
@@ -92,6 +120,18 @@ def test_several_at_once():
         (lambda: MaskingNoise(1.5), r"`fraction` is 1.5, expected a number from 0 to 1"),
         (lambda: MaskingNoise("half"), "`fraction` is 'half', expected a number from 0 to 1"),
         (lambda: SaltAndPepper(0.1, 1.0, 0.0), "`minimum` is 1.0, expected less than `maximum`"),
+        (
+            lambda: SaltAndPepper(0.1, [0.0, 1.0], [1.0, 1.0]),
+            r"`minimum` is \[0.0, 1.0\], expected less than `maximum`",
+        ),
+        (
+            lambda: SaltAndPepper(0.1, maximum=[1.0, 1.0, 1.0])(X),
+            r"`maximum` has shape \(3,\), expected one number, or 2 for input",
+        ),
+        (
+            lambda: MaskingNoise(0.1, whole_pixels=True)(X[..., 0]),
+            "`MaskingNoise` got input of shape .*, expected images .* under `whole_pixels`",
+        ),
         (lambda: BlockMask((3, 4, 5)), "expected a height and a width, or one number"),
         (lambda: BlockMask(0), "`size` is 0, expected a whole number of at least 1"),
         (lambda: BlockMask(13)(X), "expected images .* of at least"),

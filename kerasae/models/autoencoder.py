@@ -16,7 +16,9 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
+from kerasae.callbacks import WholeSetMean
 from kerasae.models.base import Model
+from kerasae.penalties import Penalty
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -48,6 +50,8 @@ class Autoencoder(Model):
     >>> model.encode(x).shape, model.reconstruct(x).shape
     ((64, 32), (64, 28, 28, 1))
     """
+
+    _predicting = False  # whether `predict` is at work, which asks for no loss
 
     def __init__(
         self,
@@ -84,6 +88,8 @@ class Autoencoder(Model):
         if self.corruption is not None:
             self.corruption(inputs)
         for penalty in self.penalties:
+            if isinstance(penalty, Penalty):
+                penalty.check_encoder(self.encoder)
             if isinstance(penalty, keras.layers.Layer) and not penalty.built:
                 penalty.build(code.shape)
         shapes = [tuple(tensor.shape[1:]) for tensor in (inputs, code, output)]
@@ -92,17 +98,19 @@ class Autoencoder(Model):
 
     def call(self, x, training=False):
         """The reconstruction x̂ = g(f(x̃)), with x̃ = x outside training."""
-        if self.corruption is not None:
-            x = self.corruption(x, training=training)  # x̃ ~ C(x̃|x)
+        x = self._corrupted(x, training)  # x̃ ~ C(x̃|x)
         code = self.encoder(x, training=training)  # h = f(x̃)
-        if self.penalties:
-            self.add_loss(sum(self._penalty(penalty, code, x) for penalty in self.penalties))
+        if self.penalties and not self._predicting:
+            self.add_loss(sum(self._penalty(each, code, x, training) for each in self.penalties))
         return self.decoder(code, training=training)  # x̂ = g(h)
 
-    def _penalty(self, penalty, code, x):
+    def _corrupted(self, x, training):
+        return x if self.corruption is None else self.corruption(x, training=training)
+
+    def _penalty(self, penalty, code, x, training):
         """Ω(h, x̃), averaged over the batch."""
-        if isinstance(penalty, keras.layers.Layer):
-            return penalty(code, x, encoder=self.encoder)
+        if isinstance(penalty, keras.layers.Layer):  # on JAX, Keras would not pass `training` on
+            return penalty(code, x, encoder=self.encoder, training=training)
         code = ops.cast(code, "float32")  # a sum over a batch overflows float16
         return penalty(code) / ops.cast(ops.shape(code)[0], "float32")
 
@@ -111,6 +119,17 @@ class Autoencoder(Model):
         if loss is None:
             raise ValueError("`loss` is None, expected the reconstruction term, such as 'mse'.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
+    ):
+        """Trains as `keras.Model.fit` does, and measures first what a penalty asks for."""
+        if x is not None and any(getattr(p, "needs_whole_set", False) for p in self.penalties):
+            callbacks = keras.tree.flatten(callbacks or [])
+            if not any(isinstance(callback, WholeSetMean) for callback in callbacks):
+                split = kwargs.get("validation_split") or 0.0
+                callbacks.insert(0, WholeSetMean(x, validation_split=split))
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L(x, x̂) + Ω(h), plus what regularizers inside the networks add."""
@@ -155,7 +174,11 @@ class Autoencoder(Model):
         x = checks.as_array("x", x)
         if checks.is_array(x):
             self._check_input(x)
-        return super().predict(x, *args, **kwargs)
+        self._predicting = True  # Ω may cost many times what a reconstruction does
+        try:
+            return super().predict(x, *args, **kwargs)
+        finally:
+            self._predicting = False
 
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The codes h = f(x), without corruption."""
@@ -172,6 +195,12 @@ class Autoencoder(Model):
     def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The reconstructions g(f(x)), without corruption."""
         return self.decode(self.encode(x, batch_size), batch_size)
+
+    def corrupt(self, x: Any) -> np.ndarray:
+        """What the encoder is shown in training, x̃ ~ C(x̃|x): a new draw each time."""
+        x = checks.as_array("x", x)
+        self._check_input(x)
+        return ops.convert_to_numpy(self._corrupted(ops.cast(x, "float32"), training=True))
 
     def interpolate(self, start: Any, end: Any, steps: int = 8) -> np.ndarray:
         """Decodes the straight line between the codes of two examples.

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae import checks, presets
 from kerasae.training.optimizer_group import portable
+
+RANDOM = "random"  # the name under which a file holds where the random numbers stand
 
 
 class Model(keras.Model):
@@ -25,7 +28,7 @@ class Model(keras.Model):
         """Trains as `keras.Model.fit` does; without `y` the target is the input."""
         if kwargs.get("class_weight") is not None:
             raise ValueError(
-                "`class_weight` is given, expected `sample_weight`: targets are no classes here."
+                "`class_weight` is given, expected `sample_weight`: one weight for each example."
             )
         x, y, sample_weight = self._checked(x, y, sample_weight)
         if validation_data is not None:
@@ -70,9 +73,17 @@ class Model(keras.Model):
         """Adds a batch's mean to an epoch's, a short last batch counting for less."""
         tracker.update_state(value, sample_weight=ops.shape(x)[0])
 
+    def compile(self, *args, jit_compile: bool | str = "auto", **kwargs) -> None:
+        """Compiles as `keras.Model.compile` does."""
+        self._asked_jit_compile = jit_compile
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
+
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given, in words that every backend understands."""
-        return portable(super().get_compile_config())
+        config = portable(super().get_compile_config())
+        if config:  # Keras keeps what "auto" came to, which is another thing on another backend
+            config["jit_compile"] = self._asked_jit_compile
+        return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was when saved, with its optimizer's variables."""
@@ -90,6 +101,21 @@ class Model(keras.Model):
             }
         )
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves where the random numbers stand too, which Keras leaves out of its files."""
+        super().save_own_variables(store)
+        states = [ops.convert_to_numpy(state) for state in random_states(self)]
+        if states:
+            store[RANDOM] = np.stack(states).astype("int64")
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads them, so that training goes on with the noise that would have come next."""
+        states = random_states(self)
+        if RANDOM in store.keys() and len(store[RANDOM]) == len(states):
+            for state, saved in zip(states, np.asarray(store[RANDOM]), strict=True):
+                state.assign(saved)
+        super().load_own_variables({key: store[key] for key in store.keys() if key != RANDOM})
+
     def save_to_preset(self, folder: str | Path) -> None:
         """Writes `config.json`, `metadata.json` and `model.weights.h5` to `folder`."""
         presets.save(self, folder)
@@ -98,6 +124,12 @@ class Model(keras.Model):
     def from_preset(cls, name: str | Path) -> Self:
         """Reads a model from a folder that `save_to_preset` wrote."""
         return presets.load(cls, name)
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of a model's seed generators: the variables that are no weights."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def target(x: Any, y: Any) -> Any:

@@ -1,0 +1,237 @@
+"""What belongs to epochs: the whole set's mean activation, a number, a picture.
+
+ρ̂ = (1/n) Σᵢ f(x⁽ⁱ⁾)     before each epoch, by a forward pass over the whole training set
+"""
+
+import io
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import checks
+
+
+class WholeSetMean(keras.callbacks.Callback):
+    """Measures the mean code over the whole training set before each epoch.
+
+    For the penalties that ask for it, such as `kerasae.penalties.MeanActivation(mean="set")`.
+    `fit` of an autoencoder adds it by itself; to measure on other examples than those it trains
+    on, hand one to `fit`. With a corruption, new corrupted examples are drawn.
+
+    Args:
+        x: Examples, or a stream of batches that can be read again: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a PyTorch `DataLoader`. Of a stream, as many batches are
+            read as an epoch has.
+        batch_size: Examples at a time, where `x` is an array.
+        validation_split: The last share of an array that `fit` keeps for validation, if any: it
+            does not count.
+
+    Example:
+
+    >>> from kerasae import Autoencoder, nets, penalties
+    >>> networks = nets.mlp((4,), code_size=3, units=(), code_activation="sigmoid")
+    >>> model = Autoencoder(*networks, penalty=penalties.MeanActivation(0.1, mean="set"))
+    >>> model.compile()
+    >>> x = np.random.default_rng(0).random((64, 4), dtype="float32")
+    >>> history = model.fit(x[:16], callbacks=[WholeSetMean(x)], verbose=0)
+    """
+
+    def __init__(self, x: Any, batch_size: int = 1024, validation_split: float = 0.0) -> None:
+        super().__init__()
+        self.x = checks.as_array("x", x)
+        if isinstance(self.x, Iterator):
+            raise ValueError(
+                "`x` is a generator, which can be read only once, expected an array or a stream "
+                "that can be read again, since a penalty needs a pass over the whole set before "
+                "each epoch."
+            )
+        self.batch_size = checks.positive("batch_size", batch_size)
+        self.validation_split = checks.fraction("validation_split", validation_split)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        model = self.model
+        asking = [p for p in model.penalties if getattr(p, "needs_whole_set", False)]
+        if not asking:
+            return
+        total, count = 0.0, 0
+        for x in self._batches():
+            x = x if model.corruption is None else model.corrupt(x)
+            code = np.asarray(model.encoder.predict_on_batch(x), dtype="float64")
+            total, count = total + code.sum(axis=0), count + len(code)
+        for penalty in asking:
+            penalty.measure(total / count)
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        if checks.is_array(self.x):
+            end = math.floor(len(self.x) * (1 - self.validation_split))  # as Keras rounds it
+            for start in range(0, end, self.batch_size):
+                yield ops.convert_to_numpy(self.x[start : min(start + self.batch_size, end)])
+            return
+        limit = (self.params or {}).get("steps")
+        if isinstance(self.x, keras.utils.PyDataset):
+            limit = limit or self.x.num_batches
+            stream = (self.x[index] for index in range(limit))
+        else:
+            stream = iter(self.x)
+        for batch, _ in zip(stream, range(limit or 2**63), strict=False):
+            yield ops.convert_to_numpy(keras.utils.unpack_x_y_sample_weight(batch)[0])
+
+
+class Record(keras.callbacks.Callback):
+    """Computes a number from the model after each epoch, and puts it into the history.
+
+    Callbacks that come later in the list, such as `EarlyStopping`, can watch it.
+
+    Args:
+        name: What the history calls it.
+        function: Takes the model, returns a number.
+        every: Epochs from one time to the next; in between, the history holds NaN.
+
+    Example:
+
+    >>> from kerasae import Autoencoder, nets
+    >>> model = Autoencoder(*nets.mlp((4,), code_size=3, units=()))
+    >>> model.compile()
+    >>> x = np.random.default_rng(0).random((16, 4), dtype="float32")
+    >>> spread = Record("spread", lambda model: model.encode(x).std(), every=2)
+    >>> history = model.fit(x, epochs=4, callbacks=[spread], verbose=0).history["spread"]
+    >>> np.isfinite(history).tolist()
+    [False, True, False, True]
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], float], every: int = 1) -> None:
+        super().__init__()
+        self.name, self.function = name, function
+        self.every = checks.positive("every", every)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.name in logs:
+            raise ValueError(
+                f"`name` is {self.name!r}, which the history has already, expected another name."
+            )
+        due = (epoch + 1) % self.every == 0
+        logs[self.name] = float(self.function(self.model)) if due else math.nan
+
+
+class Pictures(keras.callbacks.Callback):
+    """Draws a picture of the model every few epochs, for a folder, for TensorBoard, or both.
+
+    Args:
+        picture: Takes the model, returns a Matplotlib figure.
+        folder: Where `epoch_0005.png` and so on go, if anywhere.
+        every: Epochs from one picture to the next.
+        tensorboard: TensorBoard's log directory, if any. Takes the package `tensorboard`, which
+            needs no TensorFlow.
+        name: What TensorBoard calls the pictures.
+
+    Example:
+
+    ```python
+    import tempfile
+
+    from kerasae import Autoencoder, nets, plots
+
+    model = Autoencoder(*nets.mlp((8, 8, 1), code_size=3))
+    model.compile()
+    x = np.random.default_rng(0).random((16, 8, 8, 1), dtype="float32")
+
+
+    def reconstructions(model):
+        return plots.reconstructions(x[:5], {"reconstruction": model.reconstruct(x[:5])})
+
+
+    folder = Path(tempfile.mkdtemp())
+    model.fit(x, epochs=4, callbacks=[Pictures(reconstructions, folder, every=2)], verbose=0)
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
+    ```
+    """
+
+    def __init__(
+        self,
+        picture: Callable[[Any], Any],
+        folder: str | Path | None = None,
+        every: int = 5,
+        tensorboard: str | Path | None = None,
+        name: str = "picture",
+    ) -> None:
+        super().__init__()
+        if folder is None and tensorboard is None:
+            raise ValueError("`folder` is None, expected a folder, or one in `tensorboard`.")
+        if not callable(picture):
+            raise ValueError(
+                f"`picture` is {picture!r}, expected a function of the model that returns a figure."
+            )
+        self.picture, self.name = picture, name
+        self.every = checks.positive("every", every)
+        self.folder = None if folder is None else Path(folder)
+        self.tensorboard = None if tensorboard is None else str(tensorboard)
+        if self.tensorboard:
+            _tensorboard()  # before training, not after its first epochs
+
+    def on_train_begin(self, logs=None):
+        self._events = (
+            _tensorboard().EventFileWriter(self.tensorboard) if self.tensorboard else None
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        png = self._png()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"epoch_{epoch + 1:04d}.png").write_bytes(png)
+        if self._events:
+            self._events.add_event(_event(self.name, png, step=epoch + 1))
+            self._events.flush()
+
+    def on_train_end(self, logs=None):
+        if self._events:
+            self._events.close()
+
+    def _png(self) -> bytes:
+        figure = self.picture(self.model)
+        if not hasattr(figure, "savefig"):
+            raise ValueError(
+                f"`picture` returned a {type(figure).__name__}, expected a Matplotlib figure."
+            )
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        if "matplotlib.pyplot" in sys.modules:  # which keeps the figures that it made
+            sys.modules["matplotlib.pyplot"].close(figure)
+        return file.getvalue()
+
+
+def _tensorboard() -> Any:
+    """The module of the package `tensorboard` that writes events."""
+    try:
+        from tensorboard.summary.writer import event_file_writer
+    except ImportError:
+        raise ValueError(
+            "`tensorboard` is given, but the package of that name is not installed, expected it "
+            "(`pip install tensorboard`), or a `folder` alone."
+        ) from None
+    return event_file_writer
+
+
+def _event(name: str, png: bytes, step: int) -> Any:
+    """A picture as TensorBoard's files hold it."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    # A PNG begins with 8 bytes of its own, then a chunk's length and name, then its sides.
+    width, height = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
+    image = Summary.Image(
+        height=height,
+        width=width,
+        colorspace=4,
+        encoded_image_string=png,  # 4: RGBA
+    )
+    summary = Summary(value=[Summary.Value(tag=name, image=image)])
+    return Event(wall_time=time.time(), step=step, summary=summary)

@@ -1,0 +1,178 @@
+"""How near a reconstruction comes, and what one can tell from how far it stays off.
+
+    squared         1/d Σᵢ (xᵢ − x̂ᵢ)²
+    absolute        1/d Σᵢ |xᵢ − x̂ᵢ|
+    cross entropy   −1/d Σᵢ [xᵢ log x̂ᵢ + (1 − xᵢ) log(1 − x̂ᵢ)]
+    PSNR            10 log₁₀ (peak² / squared), in decibels
+
+Averages over the d numbers of each example, as Keras's losses are; NumPy in, NumPy out. An
+example that an autoencoder reconstructs badly is unlike what it was trained on: its error is a
+score of how anomalous it is.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from kerasae import checks
+
+EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
+
+
+def reconstruction_error(x: Any, reconstruction: Any, kind: str = "squared") -> np.ndarray:
+    """The error of each example, `(n,)`.
+
+    Args:
+        x: Examples, `(n, …)`.
+        reconstruction: As many of the same shape.
+        kind: `"squared"`, `"absolute"` or `"cross_entropy"`, which needs values in [0, 1].
+
+    Example:
+
+    >>> reconstruction_error([[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]])
+    array([0.5, 0. ])
+    """
+    if kind not in ("squared", "absolute", "cross_entropy"):
+        raise ValueError(f"`kind` is {kind!r}, expected 'squared', 'absolute' or 'cross_entropy'.")
+    x, y = _pair(x, reconstruction, unit_interval=kind == "cross_entropy")
+    if kind == "squared":
+        errors = (x - y) ** 2
+    elif kind == "absolute":
+        errors = np.abs(x - y)
+    else:
+        y = np.clip(y, EPSILON, 1 - EPSILON)
+        errors = -(x * np.log(y) + (1 - x) * np.log1p(-y))
+    return errors.reshape(len(x), -1).mean(axis=1)
+
+
+def psnr(x: Any, reconstruction: Any, peak: float = 1.0) -> np.ndarray:
+    """The peak signal-to-noise ratio of each example in decibels, `(n,)`.
+
+    Args:
+        x: Examples, `(n, …)`.
+        reconstruction: As many of the same shape; infinitely good where they are equal.
+        peak: The largest value a pixel can have.
+
+    Example:
+
+    >>> psnr([[0.5, 0.5]], [[0.4, 0.6]]).round(3)
+    array([20.])
+    """
+    if not checks.not_negative("peak", peak):
+        raise ValueError("`peak` is 0, expected the largest value a pixel can have.")
+    error = reconstruction_error(x, reconstruction)
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(peak**2 / error)
+
+
+def hidden_pixel_error(x: Any, reconstruction: Any, mask: Any) -> np.ndarray:
+    """The squared error of each example where it was hidden, averaged there, `(n,)`.
+
+    Args:
+        x: Examples, `(n, …)`, as they are and not as they were shown.
+        reconstruction: As many of the same shape.
+        mask: True (or 1) where a number was hidden; of the shape of `x`, or of a shape that
+            stretches to it: one mask for all, or one for all channels of a pixel.
+
+    Example:
+
+    >>> hidden_pixel_error([[1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]], [[True, False, True]])
+    array([5.])
+    """
+    x, y = _pair(x, reconstruction)
+    hidden = np.asarray(mask)
+    try:
+        hidden = np.broadcast_to(hidden, x.shape).reshape(len(x), -1) != 0
+    except ValueError:
+        raise ValueError(
+            f"`mask` has shape {hidden.shape}, expected one that stretches to that of `x`, "
+            f"{x.shape}."
+        ) from None
+    counts = hidden.sum(axis=1)
+    if not counts.all():
+        raise ValueError(
+            f"`mask` hides nothing of example {int(np.argmin(counts))}, expected at least one "
+            "hidden number in each."
+        )
+    errors = ((x - y) ** 2).reshape(len(x), -1)
+    return (errors * hidden).sum(axis=1) / counts
+
+
+def anomaly_scores(model: Any, x: Any, kind: str = "squared") -> np.ndarray:
+    """How badly a model reconstructs each example, `(n,)`: the higher, the stranger.
+
+    Args:
+        model: Anything with a `reconstruct`, such as an `Autoencoder`.
+        x: Examples.
+        kind: As in `reconstruction_error`.
+
+    Example:
+
+    >>> from kerasae import Autoencoder, nets
+    >>> model = Autoencoder(*nets.mlp((6,), code_size=2))
+    >>> anomaly_scores(model, np.ones((5, 6), "float32")).shape
+    (5,)
+    """
+    return reconstruction_error(x, model.reconstruct(x), kind)
+
+
+def anomaly_threshold(scores: Any, quantile: float = 0.95) -> float:
+    """The score above which an example counts as anomalous: a quantile of normal ones' scores.
+
+    Args:
+        scores: Scores of examples known to be normal, not trained on where there are enough.
+        quantile: Share of them that shall stay below; 1 − quantile are false alarms.
+
+    Example:
+
+    >>> threshold = anomaly_threshold(np.arange(101.0), quantile=0.9)
+    >>> threshold, bool(95.0 > threshold)
+    (90.0, True)
+    """
+    return float(np.quantile(_scores(scores), checks.fraction("quantile", quantile)))
+
+
+def auc(scores: Any, anomalous: Any) -> float:
+    """The area under the ROC curve: P(an anomalous example scores above a normal one).
+
+    Ties count for one half (Mann & Whitney); 0.5 is chance, 1 is perfect.
+
+    Args:
+        scores: `(n,)` numbers, higher for what is thought anomalous.
+        anomalous: `(n,)` truths, True (or 1) for the anomalous ones.
+
+    Example:
+
+    >>> auc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
+    0.75
+    """
+    scores, truths = _scores(scores), np.asarray(anomalous)
+    if truths.shape != scores.shape or not np.isin(truths, (0, 1)).all():
+        raise ValueError(
+            f"`anomalous` is {truths.dtype} of shape {truths.shape}, expected True or False for "
+            f"each of the {len(scores)} scores."
+        )
+    truths = truths.astype(bool)
+    positive, negative = int(truths.sum()), int((~truths).sum())
+    if not positive or not negative:
+        raise ValueError("`anomalous` holds one kind only, expected True for some, not for all.")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1, ties share their mean rank
+    wins = ranks[truths].sum() - positive * (positive + 1) / 2
+    return float(wins / (positive * negative))
+
+
+def _scores(scores: Any) -> np.ndarray:
+    scores = np.asarray(scores)
+    checks.array("scores", scores, ())
+    return scores.astype(np.float64)
+
+
+def _pair(x: Any, reconstruction: Any, unit_interval: bool = False) -> tuple:
+    """Both in float64, checked: as many, of the same shape."""
+    x, y = np.asarray(x), np.asarray(reconstruction)
+    checks.array("x", x, unit_interval=unit_interval)
+    checks.array("reconstruction", y, unit_interval=unit_interval)
+    if x.shape != y.shape:
+        raise ValueError(f"`reconstruction` has shape {y.shape}, expected that of `x`, {x.shape}.")
+    return x.astype(np.float64), y.astype(np.float64)

@@ -1,0 +1,285 @@
+"""Information retrieval: the neighbours of a code stand for the relatives of its example.
+
+    real codes      d(h, h') = ‖h − h'‖
+    binary codes    d(b, b') = Σᵢ [bᵢ ≠ b'ᵢ]      Hamming, 8 bits to a byte: XOR and count
+
+    precision at k            share of relatives (same label) among the k nearest
+    average precision         mean of the precision at r over the ranks r of all relatives
+
+Hamming distances tie a lot, and what comes first among equals is chance. Here both measures are
+their expected values over all orders of equals, so that the order of the database is of no
+account. A group of s equals, r of them relatives, behind p examples with R relatives adds to the
+sum of precisions
+
+    Σᵢ (r/s) · (R + 1 + (i − 1)(r − 1)/(s − 1)) / (p + i)      i = 1 … s
+
+McSherry & Najork, "Computing information retrieval performance measures efficiently in the
+presence of tied scores" (2008); for binary codes Salakhutdinov & Hinton, "Semantic hashing"
+(2009).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kerasae import checks
+
+# Squared distances that differ by less than this share of the largest are equal: beyond it
+# there is rounding, and copies of an example must not be ranked by it.
+TIE = 1e-10
+PAIRS = 2**22  # distances that are held at once
+
+
+def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
+    """Bits: which numbers of a code lie above the threshold.
+
+    A code comes out binary if it is a sigmoid's, with noise before it in training: only values
+    deep in the sigmoid's two ends carry anything through the noise. Cross entropy between the
+    input and its reconstruction does the rest. Keras's `GaussianNoise` goes up to a standard
+    deviation of 1; scaling its output makes it stronger.
+
+    ```python
+    import keras
+    from kerasae import Autoencoder, nets
+
+    f, decoder = nets.mlp((28, 28, 1), code_size=32, code_activation="linear")
+    encoder = keras.Sequential(  # h = sigmoid(4 (f(x) + ε)), ε ~ N(0, 1) while it learns, else 0
+        [
+            f,
+            keras.layers.GaussianNoise(1.0),
+            keras.layers.Rescaling(4.0),
+            keras.layers.Activation("sigmoid"),
+        ]
+    )
+    model = Autoencoder(encoder, decoder)
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    ```
+
+    Args:
+        codes: `(n, …)`.
+        threshold: One number, or one for each number of a code, such as their medians.
+
+    Returns:
+        Booleans of the codes' shape.
+
+    Example:
+
+    >>> binary_codes(np.array([[0.1, 0.9], [0.6, 0.5]])).astype(int).tolist()
+    [[0, 1], [1, 0]]
+    """
+    codes = np.asarray(codes)
+    checks.array("codes", codes)
+    threshold = np.asarray(threshold)
+    if threshold.ndim and threshold.shape != codes.shape[1:]:
+        raise ValueError(
+            f"`threshold` has shape {threshold.shape}, expected one number or {codes.shape[1:]}."
+        )
+    return codes > threshold
+
+
+class Index:
+    """A database of codes that is asked for the nearest ones.
+
+    Args:
+        codes: `(n, …)`, flattened to one vector per example.
+        binary: Whether they are bits (see `binary_codes`), which are packed, 8 to a byte, and
+            compared by Hamming distance; else scikit-learn finds the neighbours.
+
+    Example:
+
+    >>> index = Index(np.array([[0, 0, 0], [0, 0, 1], [1, 1, 1]]), binary=True)
+    >>> neighbours, distances = index.query(np.array([[0, 1, 1]]), k=2)
+    >>> neighbours.tolist(), distances.tolist(), index.bytes
+    ([[1, 2]], [[1, 1]], 3)
+    >>> Index(np.array([[0.0], [1.0], [5.0], [7.0]])).mean_average_precision([0, 0, 1, 1])
+    1.0
+    """
+
+    def __init__(self, codes: Any, binary: bool = False) -> None:
+        self.binary = binary
+        self.size = np.asarray(codes).shape[1:]
+        self._furthest = 1 + math.prod(self.size) if binary else np.inf  # than any two codes are
+        self._codes = self._prepared("codes", codes)
+        self._neighbours = None
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @property
+    def bytes(self) -> int:
+        """What the stored codes take, bits being packed to words of 1, 2, 4 or 8 bytes."""
+        return self._codes.nbytes
+
+    def query(self, queries: Any = None, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest codes of the database, nearest first; of equal bits the earlier.
+
+        Args:
+            queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
+            k: How many neighbours.
+
+        Returns:
+            Indices into the database and distances, both `(m, k)`.
+        """
+        self._enough("k", k, queries)
+        if not self.binary:
+            wanted = None if queries is None else self._prepared("queries", queries)
+            distances, indices = self._sklearn().kneighbors(wanted, n_neighbors=k)
+            return indices, distances
+        indices, distances = [], []
+        for _, chunk in self._distances(queries):
+            nearest = np.argsort(chunk, axis=1, kind="stable")[:, :k]
+            indices.append(nearest)
+            distances.append(np.take_along_axis(chunk, nearest, axis=1))
+        return np.concatenate(indices), np.concatenate(distances)
+
+    def precision_at_k(
+        self, labels: Any, k: int = 10, queries: Any = None, query_labels: Any = None
+    ) -> float:
+        """The share of the k nearest that have the query's label, averaged over the queries.
+
+        Where more are equally far than have room among the k, each of them counts in part.
+
+        Args:
+            labels: `(n,)`, of the database.
+            k: How many neighbours.
+            queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
+            query_labels: `(m,)`, where there are queries.
+        """
+        self._enough("k", k, queries)
+        ranked = self._ranked(labels, queries, query_labels)
+        shares = [np.mean((relatives / size)[:, :k], axis=1) for size, relatives, _, _ in ranked]
+        return float(np.mean(np.concatenate(shares)))
+
+    def mean_average_precision(
+        self, labels: Any, queries: Any = None, query_labels: Any = None
+    ) -> float:
+        """The average precision over the full ranking, averaged over the queries.
+
+        Queries without any relative in the database have none and are left out.
+
+        Args:
+            labels: `(n,)`, of the database.
+            queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
+            query_labels: `(m,)`, where there are queries.
+        """
+        found = []
+        for size, relatives, before, earlier in self._ranked(labels, queries, query_labels):
+            rank = np.arange(size.shape[1]) + 1  # p + i
+            place = rank - before - 1  # i − 1
+            hits = earlier + 1 + place * (relatives - 1) / np.maximum(size - 1, 1)
+            sums = np.sum(relatives / size * hits / rank, axis=1)
+            total = np.rint(np.sum(relatives / size, axis=1))  # relatives of the query
+            found.append(sums[total > 0] / total[total > 0])
+        found = np.concatenate(found)
+        if len(found) == 0:
+            raise ValueError("`labels` give no query a relative, expected some equal labels.")
+        return float(np.mean(found))
+
+    def _ranked(
+        self, labels: Any, queries: Any, query_labels: Any
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """For chunks of queries, at each rank: s, r, p and R of its group of equals."""
+        labels, query_labels = self._labelled(labels, queries, query_labels)
+        for start, distances in self._distances(queries):
+            order = np.argsort(distances, axis=1, kind="stable")
+            ranked = np.take_along_axis(distances, order, axis=1)
+            related = labels[order] == query_labels[start : start + len(order), None]
+            if queries is None:  # each code itself is the last of its ranking: away with it
+                ranked, related = ranked[:, :-1], related[:, :-1]
+            apart = 0 if self.binary else TIE * ranked[:, -1:]
+            first = np.ones(ranked.shape, bool)
+            first[:, 1:] = np.diff(ranked, axis=1) > apart
+            group = np.cumsum(first) - 1  # equals of one query share a number
+            each_group = (
+                np.bincount(group),  # s
+                np.bincount(group, related.ravel()),  # r
+                np.nonzero(first)[1],  # p
+                (np.cumsum(related, axis=1) - related)[first],  # R
+            )
+            yield tuple(values[group].reshape(ranked.shape) for values in each_group)
+
+    def _distances(self, queries: Any) -> Iterator[tuple[int, np.ndarray]]:
+        """Chunks of queries: the first one's index, and distances (squared if real) to all codes.
+
+        Where the database asks itself, a code is further from itself than from all others.
+        """
+        codes = self._codes
+        wanted = codes if queries is None else self._prepared("queries", queries)
+        if not self.binary:  # centred in float64, for what a difference of squares loses
+            centre = codes.mean(axis=0, dtype=np.float64)
+            codes, wanted = codes - centre, wanted - centre
+            squares = np.sum(codes**2, axis=1)
+        rows = max(1, PAIRS // len(self))
+        for start in range(0, len(wanted), rows):
+            chunk = wanted[start : start + rows]
+            if self.binary:
+                found = np.zeros((len(chunk), len(self)), np.min_scalar_type(self._furthest))
+                for word in range(chunk.shape[1]):
+                    found += _ones(chunk[:, None, word] ^ codes[None, :, word])
+            else:  # ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab
+                found = np.sum(chunk**2, axis=1)[:, None] + squares - 2 * chunk @ codes.T
+            if queries is None:
+                found[np.arange(len(chunk)), start + np.arange(len(chunk))] = self._furthest
+            yield start, found
+
+    def _prepared(self, name: str, codes: Any) -> np.ndarray:
+        """Codes as vectors, of real numbers or of words of packed bits."""
+        codes = np.asarray(codes)
+        checks.array(name, codes, self.size, integers=True)
+        codes = codes.reshape(len(codes), -1)
+        if not self.binary:
+            return codes if codes.dtype.kind == "f" else codes.astype(np.float32)
+        if codes.dtype != bool and not np.isin(codes, (0, 1)).all():
+            raise ValueError(
+                f"`{name}` holds other values than 0 and 1, expected bits, such as those of "
+                "`binary_codes`."
+            )
+        packed = np.packbits(codes.astype(bool), axis=1)
+        word = min(8, 1 << (packed.shape[1] - 1).bit_length())  # bytes to compare at once
+        return np.pad(packed, ((0, 0), (0, -packed.shape[1] % word))).view(f"u{word}")
+
+    def _enough(self, name: str, k: int, queries: Any) -> None:
+        most = len(self) - (queries is None)
+        if checks.positive(name, k) > most:
+            raise ValueError(f"`{name}` is {k}, expected at most {most}, the codes to choose from.")
+
+    def _labelled(
+        self, labels: Any, queries: Any, query_labels: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of the database and of the queries, checked."""
+        if (queries is None) != (query_labels is None):
+            raise ValueError(
+                "One of `queries` and `query_labels` is None, expected both, or neither to ask "
+                "with the database itself."
+            )
+        labels = np.asarray(labels)
+        checks.labels("labels", labels)
+        checks.same_length(codes=self._codes, labels=labels)
+        if queries is None:
+            return labels.ravel(), labels.ravel()
+        query_labels = np.asarray(query_labels)
+        checks.labels("query_labels", query_labels)
+        checks.same_length(queries=np.asarray(queries), query_labels=query_labels)
+        return labels.ravel(), query_labels.ravel()
+
+    def _sklearn(self) -> Any:
+        """scikit-learn's neighbours of the codes."""
+        if self._neighbours is None:
+            try:
+                from sklearn.neighbors import NearestNeighbors
+            except ImportError as error:
+                raise ImportError(
+                    "scikit-learn is not installed, expected it for the neighbours of real codes: "
+                    "`pip install scikit-learn`."
+                ) from error
+            self._neighbours = NearestNeighbors().fit(self._codes)
+        return self._neighbours
+
+
+def _ones(words: np.ndarray) -> np.ndarray:
+    """How many bits of each word are 1."""
+    if hasattr(np, "bitwise_count"):  # since NumPy 2
+        return np.bitwise_count(words)
+    return np.unpackbits(words[..., None].view(np.uint8), axis=-1).sum(axis=-1, dtype=np.uint8)

@@ -1,0 +1,572 @@
+"""A classifier on a pretrained encoder: semi-supervised and transfer learning.
+
+    h = f(x)                    encoder: fixed, trained on, or unfrozen from the top down
+    p(c|x) = softmax(head(h))   head: one new layer, or any network
+
+    L = mean over labelled x of −log p(c|x)  +  λ · mean over all x of L(x, g(f(x)))
+
+The second term is there if a decoder g is; then examples without a label, marked −1, teach the
+encoder as well. An encoder pretrained on all data and then trained on the few labels is the
+lecture's semi-supervised learning; the lower layers of another task's classifier are transfer.
+
+Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep networks" (2006);
+Yosinski, Clune, Bengio & Lipson, "How transferable are features in deep neural networks?" (2014);
+Howard & Ruder, "Universal language model fine-tuning for text classification" (2018), for the
+gradual unfreezing.
+"""
+
+import math
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import checks
+from kerasae.models.base import Model
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Classifier(Model):
+    """Minimises the cross entropy of the labelled examples + λ · L(x, g(f(x))) of all.
+
+    The classifier learns on copies of the networks it is given, as the lecture draws it: the
+    autoencoder they come from keeps its weights and stays trainable, and several classifiers
+    can start from the same one. `Autoencoder(classifier.encoder, classifier.decoder)` is the
+    autoencoder that joint training improved.
+
+    Labels are whole numbers from 0 to `classes` − 1. With a decoder, −1 marks an example
+    without a label. A batch's cross entropy is averaged over its labelled examples and is 0
+    where there are none; the reconstruction is averaged over all examples. With
+    `sample_weight` w each example's terms count w times in these averages.
+
+    Called, the model gives logits, with a decoder also the reconstruction; `predict` gives
+    probabilities.
+
+    Metrics: `loss` (Keras's average of the batches' losses), `cross_entropy` and `accuracy`,
+    which are averages over the labelled examples of an epoch, and with a decoder
+    `reconstruction`. In `compile` there is no loss to choose; with a decoder, further metrics
+    are `weighted_metrics`, in which examples without a label weigh nothing.
+
+    Args:
+        encoder: f, a trained Keras model from the input to the code.
+        classes: How many classes there are.
+        head: A Keras network or layer from the code to one logit per class, without a softmax;
+            by default one dense layer on the flattened code.
+        decoder: g, for joint training with the reconstruction, or `None`.
+        fixed: Which of the encoder's layers stay as they are. `None`: none, all are fine-tuned.
+            `"all"`: the encoder is a fixed function; it runs as in inference, so that
+            BatchNormalization keeps its statistics and noise inside it is off. A layer's name:
+            this one and all before it. A number n: the first n layers that have weights, or,
+            if it is negative, all but the last −n.
+        reconstruction_loss: L, a Keras loss.
+        reconstruction_weight: λ, at least 0.
+        corruption: C, a layer that corrupts the encoder's input in training only, or `None`;
+            what is to be reconstructed is the clean input.
+        copy: `False` trains the given networks themselves, not copies: for networks too large
+            to hold twice or that cannot be copied. They then share the weights and what is fixed
+            of the classifier.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae import Autoencoder, nets
+    >>> x = np.random.default_rng(0).random((64, 8, 8, 1), dtype="float32")
+    >>> y = np.arange(64) % 3
+    >>> y[16:] = -1  # most examples have no label
+    >>> autoencoder = Autoencoder(*nets.mlp((8, 8, 1), code_size=4))
+    >>> autoencoder.compile()
+    >>> history = autoencoder.fit(x, verbose=0)
+    >>> model = Classifier(autoencoder.encoder, classes=3, fixed="all")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(x[:16], y[:16], verbose=0)
+    >>> model.predict(x, verbose=0).shape, model.classify(x).shape, model.encode(x).shape
+    ((64, 3), (64,), (64, 4))
+    >>> joint = Classifier(autoencoder.encoder, classes=3, decoder=autoencoder.decoder)
+    >>> joint.compile(optimizer="adam")
+    >>> sorted(joint.fit(x, y, verbose=0).history)
+    ['accuracy', 'cross_entropy', 'loss', 'reconstruction']
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        classes: int = 10,
+        head: keras.layers.Layer | None = None,
+        decoder: keras.Model | None = None,
+        fixed: str | int | None = None,
+        reconstruction_loss: Any = "mse",
+        reconstruction_weight: float = 1.0,
+        corruption: keras.layers.Layer | None = None,
+        copy: bool = True,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.classes = checks.positive("classes", classes, least=2)
+        encoder = checks.network("encoder", encoder)
+        self.encoder = _copy("encoder", encoder) if copy else encoder
+        if decoder is not None:
+            decoder = checks.network("decoder", decoder)
+            decoder = _copy("decoder", decoder) if copy else decoder
+        self.decoder = decoder
+        self.head = _head(head, self.classes)
+        self.corruption = checks.layer("corruption", corruption)
+        self.reconstruction_loss = reconstruction_loss
+        self._each = _loss("reconstruction_loss", reconstruction_loss)
+        self.reconstruction_weight = checks.not_negative(
+            "reconstruction_weight", reconstruction_weight
+        )
+        self.cross_entropy_tracker = keras.metrics.Mean(name="cross_entropy")
+        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
+        if decoder is not None:
+            self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
+        self.fixed = fixed
+        if self.encoder.built and getattr(self.encoder, "inputs", None):
+            self.build(self.encoder.input_shape)  # else Keras builds on first use
+
+    @classmethod
+    def from_classifier(
+        cls,
+        trained: keras.Model,
+        cut: str | int | None = None,
+        classes: int = 10,
+        head: keras.layers.Layer | None = None,
+        fixed: str | int | None = "all",
+        copy: bool = True,
+        **kwargs,
+    ) -> Self:
+        """A classifier for a new task on the lower layers of a trained one.
+
+        Args:
+            trained: Any trained Keras model with a graph of layers: functional, Sequential, one
+                of `keras.applications`, a backbone or classifier of KerasHub. It is left as it is.
+            cut: Where to cut: the name of one of its layers, or an index into `trained.layers`;
+                this layer's output is the code. `None`: what enters the last layer that has
+                weights, so that all but the output layer is kept.
+            classes: Classes of the new task.
+            head: New upper layers, as in the constructor.
+            fixed: Which of the kept layers stay as they are, as in the constructor; by default all.
+            copy: As in the constructor.
+            **kwargs: Further arguments of the constructor.
+
+        Example:
+
+        >>> import numpy as np
+        >>> layers = [keras.Input((5,)), keras.layers.Dense(4), keras.layers.Dense(10, "softmax")]
+        >>> trained = keras.Sequential(layers)
+        >>> model = Classifier.from_classifier(trained, classes=3)
+        >>> model.encode(np.ones((2, 5))).shape, model.predict(np.ones((2, 5)), verbose=0).shape
+        ((2, 4), (2, 3))
+        """
+        trained = checks.network("trained", trained)
+        if not getattr(trained, "inputs", None):
+            raise ValueError(
+                f"`trained` is a {type(trained).__name__} without a graph of layers, expected a "
+                "functional or built Sequential model, or its encoder given to the constructor."
+            )
+        if copy:
+            trained = _copy("trained", trained)
+        inputs, code = _input("trained", trained), _cut(trained, cut)
+        whole = len(trained.outputs) == 1 and trained.outputs[0] is code
+        encoder = trained if whole else keras.Model(inputs, code, name="encoder")
+        return cls(encoder, classes, head, fixed=fixed, copy=False, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Builds all networks, checks that one takes what the other gives, and fixes layers."""
+        if getattr(self.encoder, "inputs", None):
+            inputs = _input("encoder", self.encoder)
+        elif isinstance(input_shape, dict):
+            inputs = {name: keras.KerasTensor(shape) for name, shape in input_shape.items()}
+        else:
+            inputs = keras.KerasTensor(input_shape)
+        if self.corruption is not None:
+            self.corruption(inputs)
+        code = self.encoder(inputs)
+        if not isinstance(code, keras.KerasTensor):
+            raise ValueError(f"`encoder` gives {len(code)} outputs, expected one code.")
+        try:
+            logits = self.head(code)
+        except ValueError as error:  # for instance a dense layer on a map of unknown size
+            raise ValueError(
+                f"`head` does not take the encoder's codes of shape {tuple(code.shape[1:])}, "
+                "expected one that does, such as pooling and a dense layer."
+            ) from error
+        if tuple(logits.shape[1:]) != (self.classes,):
+            raise ValueError(
+                f"`head` gives outputs of shape {tuple(logits.shape[1:])} for codes of shape "
+                f"{tuple(code.shape[1:])}, expected one logit for each of {self.classes} classes."
+            )
+        self._reconstructs(inputs, code)
+        self._input_shape = None if isinstance(inputs, dict) else tuple(inputs.shape[1:])
+        self.built = True
+        self._fix()
+
+    def _reconstructs(self, inputs: Any, code: keras.KerasTensor) -> None:
+        """Builds the decoder and checks that it goes from the code back to the input."""
+        if self.decoder is None:
+            return
+        if isinstance(inputs, dict):
+            raise ValueError("`decoder` is given, expected none for an encoder of several inputs.")
+        takes = self.decoder.input_shape[1:] if getattr(self.decoder, "inputs", None) else None
+        if takes is not None and not checks.fits(code.shape[1:], takes):
+            raise ValueError(
+                f"`decoder` takes codes of shape {tuple(takes)}, but `encoder` gives codes of "
+                f"shape {tuple(code.shape[1:])}: expected the same shape."
+            )
+        output = self.decoder(code)
+        if not checks.fits(output.shape[1:], inputs.shape[1:]):
+            raise ValueError(
+                f"`decoder` gives reconstructions of shape {tuple(output.shape[1:])}, expected the "
+                f"shape of the input, {tuple(inputs.shape[1:])}."
+            )
+
+    def call(self, x, training=False):
+        """The logits head(f(x̃)), and with a decoder the reconstruction g(f(x̃))."""
+        if self.corruption is not None:
+            x = self.corruption(x, training=training)  # x̃ ~ C(x̃|x)
+        code = self.encoder(x, training=training and self.fixed != "all")  # h = f(x̃)
+        logits = ops.cast(self.head(code, training=training), "float32")
+        if self.decoder is None:
+            return logits
+        reconstruction = ops.cast(self.decoder(code, training=training), "float32")  # x̂ = g(h)
+        return {"logits": logits, "reconstruction": reconstruction}
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs) -> None:
+        """Compiles as `keras.Model.compile` does; the loss is the class's own."""
+        if loss is not None:
+            raise ValueError(
+                f"`loss` is {loss!r}, expected none: it is the cross entropy, and with a decoder "
+                "`reconstruction_loss` is the other part of it."
+            )
+        if metrics and self.decoder is not None:
+            raise ValueError(
+                "`metrics` are given, expected `weighted_metrics`: examples without a label weigh "
+                "nothing there."
+            )
+        # Not by plain assignment: Keras would count the metrics in it a second time.
+        object.__setattr__(self, "_compiled_with", {"metrics": metrics, **kwargs})
+        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Cross entropy + λ · reconstruction, plus what regularizers in the networks add."""
+        labels, labelled = _labels(y)
+        weight = 1.0 if sample_weight is None else _flat(sample_weight, "float32")
+        logits = y_pred if self.decoder is None else y_pred["logits"]
+        count = ops.sum(labelled)
+        share = labelled / ops.maximum(count, 1.0)  # 1 / labelled examples, 0 without a label
+        each = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        loss = cross_entropy = ops.sum(share * weight * each)  # mean of −log p(c|x)
+        self.cross_entropy_tracker.update_state(cross_entropy, sample_weight=count)
+        right = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
+        accuracy = ops.sum(share * ops.cast(right, "float32"))
+        self.accuracy_tracker.update_state(accuracy, sample_weight=count)
+        if self.decoder is not None:
+            each = self._each(ops.cast(x, "float32"), y_pred["reconstruction"])
+            each = ops.mean(ops.reshape(each, (ops.shape(labels)[0], -1)), axis=1)
+            reconstruction = ops.mean(weight * each)  # mean of L(x, g(f(x̃)))
+            self.track(self.reconstruction_tracker, reconstruction, x)
+            loss = loss + self.reconstruction_weight * reconstruction
+        return loss + sum(ops.sum(added) for added in self.losses)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the compiled metrics with probabilities; no label weighs nothing."""
+        labels, weight = _labels(y)
+        if sample_weight is not None:
+            weight = weight * _flat(sample_weight, "float32")
+        logits = y_pred if self.decoder is None else y_pred["logits"]
+        return super().compute_metrics(x, labels, ops.softmax(logits), weight)
+
+    def fix(self, fixed: str | int | None) -> None:
+        """Changes which of the encoder's layers stay fixed, as `fixed` in the constructor.
+
+        A compiled model is compiled anew with what it was compiled with. Its optimizer is a
+        fresh one with the same settings, because its state belongs to the variables that move.
+        """
+        before, self.fixed = self.fixed, fixed
+        if self.built:
+            try:
+                self._fix()
+            except ValueError:
+                self.fixed = before
+                raise
+        if self.compiled:
+            fresh = type(self.optimizer).from_config(self.optimizer.get_config())
+            self.compile(optimizer=fresh, **self._compiled_with)
+
+    def _fix(self) -> None:
+        """Sets every layer's `trainable`."""
+        layers = _layers(self.encoder)
+        count = self._fixed_count(layers)
+        _set_trainable(self.encoder, self.fixed != "all")
+        for index, layer in enumerate(layers):
+            _set_trainable(layer, index >= count)
+
+    def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
+        """How many of the encoder's layers, from the input on, are fixed."""
+        if self.fixed is None or self.fixed == "all":
+            return len(layers) if self.fixed else 0
+        if isinstance(self.fixed, str):
+            return layers.index(_named("fixed", self.fixed, layers)) + 1
+        weighted = [index for index, layer in enumerate(layers) if layer.weights]
+        if isinstance(self.fixed, bool) or not isinstance(self.fixed, int):
+            raise ValueError(
+                f"`fixed` is {self.fixed!r}, expected 'all', None, a layer's name or a number."
+            )
+        if abs(self.fixed) > len(weighted):
+            raise ValueError(
+                f"`fixed` is {self.fixed}, but `encoder` has {len(weighted)} layers with weights, "
+                f"expected a number from {-len(weighted)} to {len(weighted)}."
+            )
+        count = self.fixed if self.fixed >= 0 else len(weighted) + self.fixed
+        return weighted[count - 1] + 1 if count else 0
+
+    def fit_gradually(
+        self, x: Any, y: Any = None, epochs: int = 1, layers: int = 1, **kwargs
+    ) -> keras.callbacks.History:
+        """Trains the head alone, then with ever more of the encoder, from the top down.
+
+        Stage 0 trains the head with the encoder fixed, stage s the head and the encoder's upper
+        `s · layers` layers that have weights, the last stage everything. Each stage is a `fit`
+        of its own with a fresh optimizer of the compiled settings (see `fix`): a learning-rate
+        schedule starts again, and callbacks see one training per stage, with epochs numbered on.
+        For other stages call `fix` and `fit` in turn.
+
+        Args:
+            x: Examples, or a stream that can be read more than once.
+            y: Labels.
+            epochs: Epochs of each stage.
+            layers: How many layers join from one stage to the next.
+            **kwargs: Further arguments of `fit`.
+
+        Returns:
+            One history of all stages.
+        """
+        epochs, layers = checks.positive("epochs", epochs), checks.positive("layers", layers)
+        if not self.built:
+            raise ValueError("The encoder has no weights yet, expected a pretrained one.")
+        count = sum(bool(layer.weights) for layer in _layers(self.encoder))
+        whole = keras.callbacks.History()
+        whole.set_model(self)
+        whole.on_train_begin()
+        for stage in range(1 + math.ceil(count / layers)):
+            free = stage * layers
+            self.fix("all" if free == 0 else None if free >= count else -free)
+            start = stage * epochs
+            part = self.fit(x, y, epochs=start + epochs, initial_epoch=start, **kwargs)
+            whole.epoch += part.epoch
+            for name, values in part.history.items():
+                whole.history.setdefault(name, []).extend(values)
+        self.history = whole
+        return whole
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Checks the examples' shapes and values, and the labels."""
+        self._check_input(x)
+        if y is None:
+            raise ValueError("`y` is None, expected a label for each example.")
+        checks.labels("y", y, self.classes, unlabelled=self.decoder is not None)
+        first = next(iter(x.values())) if isinstance(x, dict) else x
+        checks.same_length(x=first, y=y)
+        if sample_weight is not None:
+            checks.array("sample_weight", sample_weight)
+            checks.same_length(x=first, sample_weight=sample_weight)
+
+    def _check_input(self, x: Any) -> None:
+        network = self.encoder
+        if isinstance(x, dict):  # for instance a text encoder's tokens and padding mask
+            names = [tensor.name for tensor in getattr(network, "inputs", None) or []]
+            if names and sorted(names) != sorted(x):
+                raise ValueError(f"`x` has entries {sorted(x)}, expected {sorted(names)}.")
+            for name, value in x.items():
+                checks.array(f"x[{name!r}]", value, integers=True)
+            checks.same_length(**{f"x[{name!r}]": value for name, value in x.items()})
+            return
+        bernoulli = self.decoder is not None and checks.needs_unit_interval(
+            self.reconstruction_loss
+        )
+        tokens = bool(getattr(network, "inputs", None)) and "int" in network.inputs[0].dtype
+        scales = (keras.layers.Rescaling, keras.layers.Normalization)
+        first = [
+            layer for layer in _layers(network) if not isinstance(layer, keras.layers.InputLayer)
+        ]
+        integers = tokens or isinstance(first[0] if first else None, scales)
+        shape = self._input_shape if self.built else None
+        checks.array("x", x, shape, bernoulli, integers=integers)
+
+    def _checked(self, x, y, sample_weight):
+        if not isinstance(x, dict):
+            return super()._checked(x, y, sample_weight)
+        x = _arrays(x)
+        y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
+        self.check_batch(x, y, sample_weight)
+        return x, y, sample_weight
+
+    def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
+        """Predicts as `keras.Model.predict` does: the probabilities p(c|x), `(n, classes)`."""
+        x = _arrays(x)
+        if isinstance(x, dict) or checks.is_array(x):
+            self._check_input(x)
+        outputs = super().predict(x, *args, **kwargs)
+        logits = outputs if self.decoder is None else outputs["logits"]
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """The most probable class of each example, `(n,)`."""
+        return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=1)
+
+    def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """The codes h = f(x), without corruption."""
+        x = _arrays(x)
+        self._check_input(x)
+        return self.encoder.predict(x, batch_size=batch_size, verbose=0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything `from_config` needs, the networks included."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": serialize(self.dtype_policy),
+            "encoder": _trainable(serialize(self.encoder)),  # `fixed` says what is not
+            "classes": self.classes,
+            "head": serialize(self.head),
+            "decoder": serialize(self.decoder),
+            "fixed": self.fixed,
+            "reconstruction_loss": serialize(self.reconstruction_loss),
+            "reconstruction_weight": self.reconstruction_weight,
+            "corruption": serialize(self.corruption),
+            "copy": False,  # the networks that `from_config` makes are the model's own
+        }
+
+
+def _labels(y: Any) -> tuple[Any, Any]:
+    """Labels (n,) with 0 in the place of −1, and 1 or 0 for labelled or not."""
+    labels = _flat(y, "int32")
+    return ops.maximum(labels, 0), ops.cast(labels >= 0, "float32")
+
+
+def _flat(values: Any, dtype: str) -> Any:
+    """One number per example, whether they came as (n,) or (n, 1)."""
+    return ops.cast(ops.reshape(values, (-1,)), dtype)
+
+
+def _arrays(x: Any) -> Any:
+    """Lists of numbers as arrays, also in a dictionary of inputs."""
+    if isinstance(x, dict):
+        return {name: checks.as_array(f"x[{name!r}]", value) for name, value in x.items()}
+    return checks.as_array("x", x)
+
+
+def _copy(name: str, network: keras.Model) -> keras.Model:
+    """A network of the same configuration and weights that shares nothing with it."""
+    classes = {type(layer).__name__: type(layer) for layer in (network, *_layers(network))}
+    try:
+        config = _trainable(keras.saving.serialize_keras_object(network))
+        # It is the caller's own object, not a file: its lambdas may run.
+        twin = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
+        twin.set_weights(network.get_weights())
+    except Exception as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"`{name}` cannot be copied ({reason}), expected layers that can be saved, or "
+            "`copy=False` to train the given network itself."
+        ) from error
+    return twin
+
+
+def _trainable(config: Any) -> Any:
+    """The configuration with every layer trainable, at any depth.
+
+    On TensorFlow a variable that is created in a frozen layer never has a gradient again.
+    """
+    if isinstance(config, list):
+        return [_trainable(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _trainable(value) for key, value in config.items()}
+    return {**config, "trainable": True} if "trainable" in config else config
+
+
+def _set_trainable(layer: keras.layers.Layer, value: bool) -> None:
+    """Sets `trainable` of a layer and of all layers in it.
+
+    On TensorFlow an assignment that changes nothing is dropped, for the layers inside as well.
+    """
+    layer.trainable = not value
+    layer.trainable = value
+
+
+def _head(head: Any, classes: int) -> keras.layers.Layer:
+    """The network from the code to the logits."""
+    if head is None:
+        layers = [keras.layers.Flatten(), keras.layers.Dense(classes, name="logits")]
+        return keras.Sequential(layers, name="head")
+    if not isinstance(head, keras.layers.Layer):
+        raise ValueError(f"`head` is {head!r}, expected a Keras network, a layer or None.")
+    last = head.layers[-1] if isinstance(head, keras.Model) and head.layers else head
+    softmax = getattr(last, "activation", None) is keras.activations.softmax
+    if softmax or isinstance(last, keras.layers.Softmax):
+        raise ValueError("`head` ends in a softmax, expected logits: the classifier adds its own.")
+    return head
+
+
+def _loss(name: str, loss: Any) -> Any:
+    """The unreduced form of a Keras loss: L(x, x̂) with one number for each vector."""
+    try:
+        found = keras.losses.get(loss)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(f"`{name}` is {loss!r}, expected a Keras loss such as 'mse'.")
+    return found.call if isinstance(found, keras.losses.Loss) else found
+
+
+def _input(name: str, network: keras.Model) -> Any:
+    """The input of a network with a graph: one tensor, or a dictionary of them."""
+    given = None if isinstance(network, keras.Sequential) else network.input
+    if isinstance(given, dict):
+        return given
+    if len(network.inputs) > 1:
+        raise ValueError(
+            f"`{name}` takes {len(network.inputs)} inputs in a list, expected one or a dictionary."
+        )
+    return network.inputs[0]
+
+
+def _layers(network: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a network in the order of its graph, those of networks inside it included."""
+    found = []
+    for layer in network.layers:
+        found += _layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+def _named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    names = ", ".join(repr(layer.name) for layer in layers)
+    raise ValueError(f"`{argument}` is {name!r}, expected the name of a layer: one of {names}.")
+
+
+def _cut(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
+    """The tensor at which a network is cut."""
+    if cut is None:
+        last = next((layer for layer in reversed(network.layers) if layer.weights), None)
+        if last is None or last is network.layers[0]:
+            raise ValueError("`trained` has one layer with weights, expected one to keep as well.")
+        code = last.input
+    elif isinstance(cut, str):
+        code = _named("cut", cut, network.layers).output
+    elif isinstance(cut, bool) or not isinstance(cut, int):
+        raise ValueError(f"`cut` is {cut!r}, expected a layer's name, an index or None.")
+    elif not -len(network.layers) <= cut < len(network.layers):
+        raise ValueError(
+            f"`cut` is {cut}, expected an index into the {len(network.layers)} layers of `trained`."
+        )
+    else:
+        code = network.layers[cut].output
+    if not isinstance(code, keras.KerasTensor):
+        raise ValueError(f"`cut` is {cut!r}, where {len(code)} tensors pass, expected one.")
+    return code

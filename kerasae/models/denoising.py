@@ -1,0 +1,162 @@
+"""The denoising autoencoder: it is shown x̃ and must give x back.
+
+    L(x, g(f(x̃))),   x̃ ~ C(x̃|x)
+
+It cannot copy its input, and so it learns a projection back onto the data. Under squared error
+the best it can do is g(f(x̃)) = E[x|x̃]; for Gaussian noise, x̃ = x + σε, that is a step along
+the score of the noisy data's density p_σ, the gradient of its logarithm:
+
+    (g(f(x̃)) − x̃) / σ² = ∇ log p_σ(x̃)
+
+Vincent et al., "Stacked denoising autoencoders" (2010); Alain & Bengio, "What regularized
+auto-encoders learn from the data-generating distribution" (2014).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import checks
+from kerasae.models.autoencoder import Autoencoder
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class DenoisingAutoencoder(Autoencoder):
+    """Minimises L(x, g(f(x̃))) + Ω(h, x̃) with x̃ ~ C(x̃|x), drawn afresh each step.
+
+    Pairs bring noise of their own: `fit(x_noisy, x_clean)` learns from them as they are, without
+    the corruption. `fit(x)` and `fit(x, x)` corrupt x. To corrupt the inputs of pairs as well,
+    take an `Autoencoder`. Nothing is corrupted outside training.
+
+    Args:
+        encoder: f, a Keras model from the input to the code.
+        decoder: g, a Keras model from the code to the reconstruction.
+        corruption: C, a layer such as `keras.layers.GaussianNoise(0.1)`, `keras.layers.Dropout`
+            or one of `kerasae.corruptions`; several at once are a `keras.Sequential` of them.
+            A model saved between two calls of `fit` goes on with the noise that would have come
+            next; on PyTorch, `Dropout` needs a `seed` for that.
+        penalty: Ω, as in `Autoencoder`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from kerasae import DenoisingAutoencoder, nets
+    >>> networks = nets.mlp((28, 28, 1), code_size=32)
+    >>> model = DenoisingAutoencoder(*networks, keras.layers.GaussianNoise(0.5))
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> x = np.random.default_rng(0).random((64, 28, 28, 1), dtype="float32")
+    >>> history = model.fit(x, epochs=1, verbose=0)
+    >>> model.score_field(x).shape, model.project(x, steps=3).shape
+    ((64, 28, 28, 1), (64, 28, 28, 1))
+    """
+
+    _pairs = False  # whether `fit` is at work on pairs
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        corruption: keras.layers.Layer,
+        penalty: Any = None,
+        **kwargs,
+    ) -> None:
+        if corruption is None:
+            raise ValueError(
+                "`corruption` is None, expected a Keras layer such as "
+                "`keras.layers.GaussianNoise(0.1)`, or an `Autoencoder`, which needs none."
+            )
+        super().__init__(encoder, decoder, corruption, penalty, **kwargs)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains as `keras.Model.fit` does; a `y` other than `x` stands for the clean examples."""
+        noisy, clean = checks.as_array("x", x), checks.as_array("y", y)
+        if x is not None and not checks.is_array(noisy):
+            batch, x = checks.first_batch(x)
+            noisy, clean, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        if clean is None or _equal(noisy, clean):
+            return super().fit(x, y, *args, **kwargs)
+        self._pairs, self.train_function = True, None  # Keras traces the step anew, without C
+        try:
+            return super().fit(x, y, *args, **kwargs)
+        finally:
+            self._pairs, self.train_function = False, None
+
+    def _corrupted(self, x, training):
+        return super()._corrupted(x, training and not self._pairs)
+
+    def score_field(self, x: Any, stddev: float | None = None, batch_size: int = 256) -> np.ndarray:
+        """The estimated score of the noisy data's density, (g(f(x)) − x) / σ².
+
+        Args:
+            x: Points at which to take it, noisy or not.
+            stddev: σ, the noise's standard deviation; by default the corruption's, which then
+                must be a `keras.layers.GaussianNoise`.
+            batch_size: Examples at a time.
+
+        Returns:
+            Array of the shape of `x`.
+        """
+        sigma = self._stddev() if stddev is None else stddev
+        if not checks.not_negative("stddev", sigma):
+            raise ValueError("`stddev` is 0, expected noise: without any there is no score.")
+        return self._displacement(x, batch_size) / np.float32(sigma) ** 2
+
+    def project(
+        self,
+        x: Any,
+        steps: int = 10,
+        step_size: float = 1.0,
+        path: bool = False,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Moves points towards the data, x ← x + η (g(f(x)) − x), again and again.
+
+        Args:
+            x: Where to begin.
+            steps: How often to move.
+            step_size: η; 1 goes all the way to each reconstruction, x ← g(f(x)).
+            path: Whether to return every point on the way.
+            batch_size: Examples at a time.
+
+        Returns:
+            The end, of the shape of `x`, or the path, `(n, steps + 1, …)`, which begins with `x`.
+        """
+        steps = checks.positive("steps", steps)
+        points = [np.asarray(ops.convert_to_numpy(checks.as_array("x", x)), dtype="float32")]
+        for _ in range(steps):
+            x = points[-1]
+            x = x + np.float32(step_size) * self._displacement(x, batch_size)
+            points = [*points, x] if path else [x]
+        return np.stack(points, axis=1) if path else points[0]
+
+    def _displacement(self, x: Any, batch_size: int) -> np.ndarray:
+        """g(f(x)) − x, where x and its reconstruction are of one shape."""
+        reconstruction = self.reconstruct(x, batch_size).astype("float32")
+        x = np.asarray(ops.convert_to_numpy(checks.as_array("x", x)), dtype="float32")
+        if reconstruction.shape != x.shape:
+            raise ValueError(
+                f"`decoder` gives reconstructions of shape {reconstruction.shape[1:]}, but `x` has "
+                f"examples of shape {x.shape[1:]}: expected the same shape to subtract them."
+            )
+        return reconstruction - x
+
+    def _stddev(self) -> float:
+        """σ of the corruption, if it is Gaussian noise and nothing else."""
+        found = self.corruption
+        if isinstance(found, keras.Sequential) and len(found.layers) == 1:
+            found = found.layers[0]
+        if not isinstance(found, keras.layers.GaussianNoise):
+            raise ValueError(
+                f"`corruption` is a {type(found).__name__}, expected a "
+                "`keras.layers.GaussianNoise`, or the noise's standard deviation in `stddev`."
+            )
+        return found.stddev
+
+
+def _equal(x: Any, y: Any) -> bool:
+    """Whether the targets are the input itself."""
+    if x is y or not (checks.is_array(x) and checks.is_array(y)):
+        return x is y
+    return np.array_equal(ops.convert_to_numpy(x), ops.convert_to_numpy(y))

@@ -1,0 +1,173 @@
+"""Greedy layerwise training: a stack of autoencoders, one phase after the other.
+
+    phase k        min L(ĥ_{k−1}, h_{k−1})      over stage k alone; h_{k−1} is fixed by then
+    fine-tuning    min L(x̂, x)                  over the whole stack
+
+Two ways, one result: a network of its own for each phase, trained on the hidden outputs of the
+layer below and copied into the stack afterwards; or all phases in one graph, in which the layers
+below are fixed. For n = 2 the loss of phase 2 is the deck's MSE(hidden 3 − hidden 1).
+
+Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006);
+Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep networks" (2007).
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasae import checks
+from kerasae.training import resume as resuming
+
+Callbacks = Iterable[keras.callbacks.Callback]
+
+
+def fit_layerwise(
+    model: Any,
+    x: Any,
+    epochs: int | list[int] = 10,
+    batch_size: int = 32,
+    *,
+    one_graph: bool = False,
+    optimizer: Any = None,
+    loss: Any = None,
+    corruption: Any = "model",
+    penalty: Any = "model",
+    fine_tuning_epochs: int = 0,
+    fine_tuning_optimizer: Any = None,
+    validation_data: Any = None,
+    callbacks: Callbacks | Callable[[str], Callbacks] = (),
+    seed: int = 0,
+    resume: str | Path | None = None,
+    verbose: Any = "auto",
+) -> keras.callbacks.History:
+    """Trains a stack phase by phase, then as a whole.
+
+    Of the arguments per phase, one value holds for every phase, and a list has a value for each.
+    A phase trains with what the model was compiled with, where nothing else is said; every phase
+    with an optimizer of its own, so that the model's is as it was.
+
+    Order and noise are drawn from the seed, the phase and the epoch: both ways end with the same
+    weights, to float precision.
+
+    Args:
+        model: A compiled `kerasae.StackedAutoencoder`.
+        x: Array of examples.
+        epochs: Of the phases, one number or a list of one per phase.
+        batch_size: Examples in a batch.
+        one_graph: Whether phases train in the stack itself; else in networks of their own, on
+            hidden outputs that are computed once a phase.
+        optimizer: Per phase; `None` for the compiled one.
+        loss: Per phase; `None` for the compiled one in phase 1, and the mean squared error
+            between hidden outputs in the others.
+        corruption: Per phase, of the phase's input; `"model"` for fresh copies of the model's.
+        penalty: Per phase, of the phase's code; `"model"` for fresh copies of the model's.
+        fine_tuning_epochs: Epochs of the whole stack at the end.
+        fine_tuning_optimizer: Its optimizer; `None` for the compiled one.
+        validation_data: Array of examples that every phase is validated on, or `(x,)`.
+        callbacks: For every phase, or a function of the phase's name (`"phase_1"`,
+            `"fine_tuning"`) that gives that phase's.
+        seed: What order and noise are drawn from.
+        resume: A folder; a run that was killed goes on from the last epoch found there.
+        verbose: As in `fit`; at 0 the phases are not announced either.
+
+    Returns:
+        The history of all phases: `phase_1_loss`, `val_phase_1_loss`, …, `fine_tuning_loss`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae.models.stacked import StackedAutoencoder
+    >>> model = StackedAutoencoder(units=(8, 4))
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> x = np.random.default_rng(0).random((32, 16), dtype="float32")
+    >>> history = model.fit_layerwise(x, epochs=[2, 1], fine_tuning_epochs=3, verbose=0)
+    >>> len(history.history["phase_1_loss"]), len(history.history["fine_tuning_loss"])
+    (2, 3)
+    """
+    if not model.compiled:
+        raise ValueError("The model is not compiled, expected a call of `compile` first.")
+    x = checks.as_array("x", x)
+    model.check_batch(x, None, None)
+    phases = range(1, model.depth + 1)
+    per_phase = {
+        "epochs": epochs,
+        "optimizer": optimizer,
+        "loss": [model.loss] + ["mse"] * (model.depth - 1) if loss is None else loss,
+        "corruption": corruption,
+        "penalty": penalty,
+    }
+    per_phase = {name: _per_phase(name, value, len(phases)) for name, value in per_phase.items()}
+    fine_tuning_epochs = checks.positive("fine_tuning_epochs", fine_tuning_epochs, least=0)
+    if validation_data is not None:
+        validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)[0]
+        validation_data = checks.as_array("validation_data", validation_data)
+        model.check_batch(validation_data, None, None)
+    settings = {"stack": model.get_config(), "x": resuming.fingerprint(x), "one_graph": one_graph}
+    if resume is not None:
+        resuming.begin(model, Path(resume) / "begin.npz", settings)
+    history: dict[str, list[float]] = {}
+
+    def train(network, k, x, validation_data, epochs, optimizer, loss):
+        """Trains one phase's network with Keras's `fit`, unless a file says that it is done."""
+        network.compile(**_compilation(model, optimizer, loss))
+        if verbose:
+            print(f"Phase {k} of {len(phases) + bool(fine_tuning_epochs)}: {network.summary_line}")
+        part = resuming.resumable_fit(
+            network,
+            x,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            phase=k,
+            folder=resume,
+            settings=settings | {"phase": network.settings},
+            validation_data=None if validation_data is None else (validation_data,),
+            callbacks=callbacks(network.name) if callable(callbacks) else callbacks,
+            verbose=verbose,
+        )
+        history.update(part.history)
+
+    h, h_validation = x, validation_data
+    for k, *arguments in zip(phases, *per_phase.values(), strict=True):
+        epochs, optimizer, loss, corruption, penalty = arguments
+        network = model.phase_network(k, not one_graph, corruption, penalty)
+        train(network, k, h, h_validation, epochs, optimizer, loss)
+        if not one_graph:
+            model.put_back(k, network)
+            # The next phase's data, computed once.
+            h = network.encoder.predict(h, batch_size, verbose=0)
+            if h_validation is not None:
+                h_validation = network.encoder.predict(h_validation, batch_size, verbose=0)
+    if fine_tuning_epochs:
+        network, k = model.fine_tuning_network(), len(phases) + 1
+        optimizer = fine_tuning_optimizer
+        train(network, k, x, validation_data, fine_tuning_epochs, optimizer, model.loss)
+    result = keras.callbacks.History()
+    result.set_model(model)
+    result.history = history
+    return result
+
+
+def _per_phase(name: str, value: Any, count: int) -> list[Any]:
+    """One value for each phase."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(
+            f"`{name}` is a list of {len(value)}, expected {count}, one for each phase, or one "
+            "value for all."
+        )
+    return list(value)
+
+
+def _compilation(model: Any, optimizer: Any, loss: Any) -> dict[str, Any]:
+    """What to compile a phase with: the model's own, each object new, but for what is given."""
+    config = model.get_compile_config()
+    del config["loss"]  # may be a function that cannot be read back
+    config = keras.saving.deserialize_keras_object(config)
+    if optimizer is not None:
+        optimizer = keras.optimizers.get(optimizer)
+        config["optimizer"] = type(optimizer).from_config(optimizer.get_config())
+    return config | {"loss": loss}

@@ -1,0 +1,137 @@
+"""How fast `fit` is, beside plain Keras and beside loops written by hand, in one run.
+
+KERAS_BACKEND=jax python tests/benchmarks/fit.py --rounds 5
+
+Four models (plain, tied, denoising, sparse) on 60,000 × 784 numbers in batches of 128, with Adam.
+Each is trained in three ways: `kerasae`, the same network by plain Keras's `fit`, and the same
+mathematics as an expert would write it on the engine alone. The ways take turns, an epoch each,
+after an epoch to warm up, so that what else the machine does hits all of them; what counts is
+the median of the rounds' ratios.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import handwritten
+import keras
+import numpy as np
+from keras import layers, ops
+
+import kerasae
+from kerasae.datasets import strokes
+from kerasae.layers import TiedDense
+from kerasae.penalties import MeanActivation
+
+BATCH = 128
+TARGET, WEIGHT, NOISE = 0.05, 1e-3, 0.3
+Epoch = Callable[[], None]
+
+
+@keras.saving.register_keras_serializable("benchmark")
+class MeanActivityPenalty(layers.Layer):
+    """What a Keras user would write for β Σ KL(ρ‖ρ̂): a layer that adds the loss."""
+
+    def call(self, code):
+        mean = ops.clip(ops.mean(code, axis=0), 1e-7, 1 - 1e-7)
+        other = (1 - TARGET) * ops.log((1 - TARGET) / (1 - mean))
+        self.add_loss(WEIGHT * ops.sum(TARGET * ops.log(TARGET / mean) + other))
+        return code
+
+
+def stack(*parts: layers.Layer) -> keras.Sequential:
+    """The parts as one network."""
+    return keras.Sequential(list(parts))
+
+
+def plain_networks() -> tuple[keras.Model, keras.Model]:
+    """784-512-32-512-784."""
+    return kerasae.nets.mlp((784,), code_size=32, units=(512,))
+
+
+def sparse_networks() -> tuple[keras.Model, keras.Model]:
+    """784-512-784 with a sigmoid code."""
+    return kerasae.nets.mlp((784,), code_size=512, units=(), code_activation="sigmoid")
+
+
+def tied_networks() -> keras.Model:
+    """784-300-150-300-784 without the library's model."""
+    first, second = layers.Dense(300, "elu"), layers.Dense(150, "elu")
+    up = TiedDense(second, "elu"), TiedDense(first, "sigmoid")
+    return stack(keras.Input((784,)), first, second, *up)
+
+
+OURS = {
+    "plain": lambda: kerasae.Autoencoder(*plain_networks()),
+    "tied": lambda: kerasae.StackedAutoencoder(units=(300, 150), input_shape=(784,)),
+    "denoising": lambda: kerasae.DenoisingAutoencoder(
+        *plain_networks(), corruption=layers.GaussianNoise(NOISE)
+    ),
+    "sparse": lambda: kerasae.SparseAutoencoder(
+        *sparse_networks(), penalty=MeanActivation(WEIGHT, target=TARGET)
+    ),
+}
+PLAIN_KERAS = {
+    "plain": lambda: stack(*plain_networks()),
+    "tied": tied_networks,
+    "denoising": lambda: stack(layers.GaussianNoise(NOISE), *plain_networks()),
+    "sparse": lambda: stack(sparse_networks()[0], MeanActivityPenalty(), sparse_networks()[1]),
+}
+
+
+def keras_epoch(model: keras.Model, x: np.ndarray, targets: np.ndarray | None) -> Epoch:
+    """One epoch of Keras's `fit`."""
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    return lambda: model.fit(x, targets, batch_size=BATCH, epochs=1, verbose=0)
+
+
+def main() -> None:
+    """Times every model in every way and prints a table of medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="timed epochs (default: %(default)s)")
+    parser.add_argument("--examples", type=int, default=60_000, help="default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=list(OURS), choices=list(OURS))
+    parser.add_argument("--json", type=Path, help="also write every time to this file")
+    options = parser.parse_args()
+
+    x = strokes.generate(options.examples, seed=0)[0].reshape(-1, 784).astype("float32") / 255
+    engine = keras.backend.backend()
+    print(f"{engine}, Keras {keras.version()}: {options.examples:,} × 784, batch {BATCH}")
+    print("| model | kerasae, s | plain Keras, s | by hand, s | to Keras | to by hand |")
+    print("|---|---|---|---|---|---|")
+    everything = {}
+    for name in options.models:
+        keras.utils.set_random_seed(0)
+        ways = {
+            "ours": keras_epoch(OURS[name](), x, None),
+            "keras": keras_epoch(PLAIN_KERAS[name](), x, x),
+            "hand": handwritten.epoch(engine, name, x, BATCH, TARGET, WEIGHT, NOISE),
+        }
+        times = {way: [] for way in ways}
+        for _ in range(options.rounds + 1):
+            for way, epoch in ways.items():
+                start = time.perf_counter()
+                epoch()
+                times[way].append(time.perf_counter() - start)
+        everything[name] = times = {way: values[1:] for way, values in times.items()}
+        middle = {way: statistics.median(values) for way, values in times.items()}
+        to = {
+            way: statistics.median(
+                ours / other for ours, other in zip(times["ours"], times[way], strict=True)
+            )
+            for way in ("keras", "hand")
+        }
+        print(
+            f"| {name} | {middle['ours']:.2f} | {middle['keras']:.2f} | {middle['hand']:.2f} "
+            f"| {to['keras']:.2f} | {to['hand']:.2f} |",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(json.dumps(everything, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Training loops as an expert would write them on each engine, for `fit.py` to be held against.
+
+One epoch of Adam on shuffled batches, the loss a binary cross entropy per pixel from logits. The
+four models' mathematics is written once, in the few operations that the engines share.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# Sizes of the layers from input to output; a tied network has only the first half's kernels.
+SIZES = {
+    "plain": (784, 512, 32, 512, 784),
+    "denoising": (784, 512, 32, 512, 784),
+    "tied": (784, 300, 150, 300, 784),
+    "sparse": (784, 512, 784),
+}
+
+
+def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Glorot's uniform kernels, and biases of 0: kernels first, then biases."""
+    pairs = list(zip(SIZES[name], SIZES[name][1:], strict=False))
+    own = pairs[: len(pairs) // 2] if name == "tied" else pairs
+    limits = [np.sqrt(6 / sum(pair)) for pair in own]
+    kernels = [rng.uniform(-r, r, pair) for r, pair in zip(limits, own, strict=True)]
+    return [a.astype("float32") for a in (*kernels, *(np.zeros(pair[1]) for pair in pairs))]
+
+
+def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, weight: float) -> Any:
+    """L(x, g(f(x̃))) + Ω(h), `engine` naming the functions."""
+    depth = len(SIZES[name]) - 1
+    kernels, biases = p[:-depth], p[-depth:]
+    if name == "tied":
+        kernels = [*kernels, *(engine.transpose(kernel) for kernel in kernels[::-1])]
+    h = x + noise if name == "denoising" else x
+    omega = 0.0
+    for index, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+        h = h @ kernel + bias
+        if index == depth - 1:
+            continue  # logits
+        if name == "sparse":
+            h = engine.sigmoid(h)
+            mean = h.mean(0) if hasattr(h, "mean") else engine.mean(h, 0)
+            kl = target * engine.log(target / mean)
+            kl = kl + (1 - target) * engine.log((1 - target) / (1 - mean))
+            omega = weight * engine.sum(kl)
+        elif name == "tied":
+            h = engine.elu(h)
+        elif index != depth // 2 - 1:  # the code is linear
+            h = engine.relu(h)
+    return engine.mean(engine.softplus(h) - x * h) + omega
+
+
+def epoch(
+    engine: str, name: str, x: np.ndarray, batch: int, target: float, weight: float, sigma: float
+) -> Callable[[], None]:
+    """A function that trains for one epoch."""
+    rng = np.random.default_rng(0)
+    start = initial(name, rng)
+    make = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}[engine]
+    step = make(name, start, x, target, weight, sigma)
+
+    def run() -> None:
+        order = rng.permutation(len(x))
+        total = [step(order[i : i + batch]) for i in range(0, len(x), batch)]
+        float(total[-1])  # wait for the last step
+
+    return run
+
+
+def _jax(name, start, x, target, weight, sigma):
+    import jax
+    from jax import numpy as jnp
+
+    class engine:
+        transpose, log, sum, mean = jnp.transpose, jnp.log, jnp.sum, jnp.mean
+        sigmoid, elu, relu, softplus = jax.nn.sigmoid, jax.nn.elu, jax.nn.relu, jax.nn.softplus
+
+    def loss_fn(p, batch, key):
+        noise = sigma * jax.random.normal(key, batch.shape) if name == "denoising" else None
+        return loss(name, engine, p, batch, noise, target, weight)
+
+    @jax.jit
+    def step(state, batch):
+        p, m, v, t, key = state
+        key, now = jax.random.split(key)
+        value, g = jax.value_and_grad(loss_fn)(p, batch, now)
+        t = t + 1
+        m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
+        v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
+        rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        p = jax.tree.map(lambda a, b, c: a - rate * b / (jnp.sqrt(c) + 1e-7), p, m, v)
+        return (p, m, v, t, key), value
+
+    zeros = [jnp.zeros_like(a) for a in start]
+    state = ([jnp.asarray(a) for a in start], zeros, zeros, jnp.array(0.0), jax.random.key(0))
+
+    def run(rows):
+        nonlocal state
+        state, value = step(state, x[rows])
+        return value
+
+    return run
+
+
+def _torch(name, start, x, target, weight, sigma):
+    import torch
+    from torch.nn import functional
+
+    class engine:
+        transpose = staticmethod(lambda a: a.T)
+        log, sum, mean = torch.log, torch.sum, torch.mean
+        sigmoid, relu = torch.sigmoid, torch.relu
+        elu, softplus = functional.elu, functional.softplus
+
+    p = [torch.tensor(a, requires_grad=True) for a in start]
+    optimizer = torch.optim.Adam(p, 1e-3)
+    data = torch.from_numpy(x)
+
+    def run(rows):
+        batch = data[rows]
+        noise = sigma * torch.randn_like(batch) if name == "denoising" else None
+        value = loss(name, engine, p, batch, noise, target, weight)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value.detach()
+
+    return run
+
+
+def _tensorflow(name, start, x, target, weight, sigma):
+    import tensorflow as tf
+
+    class engine:
+        transpose, log, sum, mean = tf.transpose, tf.math.log, tf.reduce_sum, tf.reduce_mean
+        sigmoid, elu, relu, softplus = tf.sigmoid, tf.nn.elu, tf.nn.relu, tf.math.softplus
+
+    p = [tf.Variable(a) for a in start]
+    m, v = ([tf.Variable(tf.zeros_like(a)) for a in p] for _ in range(2))
+    t = tf.Variable(0.0)
+
+    @tf.function(jit_compile=True)
+    def step(batch):
+        with tf.GradientTape() as tape:
+            noise = sigma * tf.random.normal(tf.shape(batch)) if name == "denoising" else None
+            value = loss(name, engine, p, batch, noise, target, weight)
+        t.assign_add(1.0)
+        rate = 1e-3 * tf.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        for a, b, c, g in zip(p, m, v, tape.gradient(value, p), strict=True):
+            b.assign(0.9 * b + 0.1 * g)
+            c.assign(0.999 * c + 0.001 * g * g)
+            a.assign_sub(rate * b / (tf.sqrt(c) + 1e-7))
+        return value
+
+    return lambda rows: step(x[rows])

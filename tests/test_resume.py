@@ -1,0 +1,233 @@
+import keras
+import numpy as np
+import pytest
+
+from kerasae import Autoencoder, nets
+from kerasae.training import resume
+from kerasae.training.alternating import AlternatingModel
+from kerasae.training.resume import resumable_fit
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).random((50, 6), dtype="float32")
+
+
+def make(seed, optimizer=None, rate=0.2):
+    """All that has a state: Dropout, noise, moving statistics, moments, a rate that falls."""
+    keras.utils.set_random_seed(seed)
+    encoder = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(8),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(rate),  # without a seed: PyTorch draws from its global generator
+            keras.layers.Dense(3),
+        ]
+    )
+    decoder = nets.mlp_decoder(3, (6,), units=())
+    model = Autoencoder(encoder, decoder, keras.layers.GaussianNoise(0.1))
+    if optimizer is None:
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.02, 3, 0.9)
+        optimizer = keras.optimizers.Adam(schedule)
+    model.compile(optimizer)
+    return model
+
+
+class Kill(keras.callbacks.Callback):
+    """Stops a run as a signal does, in the middle of an epoch or right after it."""
+
+    def __init__(self, epoch, batch=2, after=False):
+        super().__init__()
+        self.epoch, self.batch, self.after = epoch, batch, after
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.after and (self.now, batch) == (self.epoch, self.batch):
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.after and epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def fit(model, x, **arguments):
+    defaults = {"epochs": 5, "batch_size": 16, "seed": 3, "verbose": 0}
+    if "validation_data" not in arguments:
+        defaults["validation_data"] = (x[:20],)
+    return resumable_fit(model, x, **defaults | arguments).history
+
+
+def assert_same(model, other):
+    for one, two in zip(
+        [*model.weights, *model.optimizer.variables],
+        [*other.weights, *other.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(two)
+        )
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(x, tmp_path):
+    undisturbed = make(1)
+    history = fit(undisturbed, x)
+    assert len(history["loss"]) == len(history["val_loss"]) == 5
+
+    for kill, seed in ((Kill(0), 1), (Kill(2), 2), (Kill(3, after=True), 3)):  # thrice, one run
+        with pytest.raises(KeyboardInterrupt):
+            fit(make(seed), x, folder=tmp_path, callbacks=[kill])
+    resumed = make(4)
+    assert fit(resumed, x, folder=tmp_path) == history
+    assert_same(resumed, undisturbed)
+
+    finished = make(5)
+    assert fit(finished, x, folder=tmp_path) == history
+    assert_same(finished, undisturbed)
+
+
+def test_it_goes_on_in_the_same_model(x, tmp_path):
+    undisturbed, model = make(1), make(1)
+    history = fit(undisturbed, x)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, x, folder=tmp_path, callbacks=[Kill(2)])
+    assert fit(model, x, folder=tmp_path) == history
+    assert_same(model, undisturbed)
+
+
+def test_early_stopping_and_falling_rates_go_on_too(x, tmp_path):
+    def callbacks():
+        return [
+            keras.callbacks.EarlyStopping("val_loss", 0.5, patience=4, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau("val_loss", min_delta=0.5, patience=2),
+        ]
+
+    undisturbed = make(1, keras.optimizers.Adam(0.02))
+    history = fit(undisturbed, x, epochs=9, callbacks=callbacks())
+    assert len(history["loss"]) == 5  # nothing gains 0.5: stopped after the first and 4 more
+    assert history["learning_rate"][-1] < history["learning_rate"][0]
+    with pytest.raises(KeyboardInterrupt):
+        model = make(1, keras.optimizers.Adam(0.02))
+        fit(model, x, epochs=9, folder=tmp_path, callbacks=[*callbacks(), Kill(3)])
+    for _ in range(2):
+        resumed = make(3, keras.optimizers.Adam(0.02))
+        assert fit(resumed, x, epochs=9, folder=tmp_path, callbacks=callbacks()) == history
+        assert_same(resumed, undisturbed)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_sees_all(x):
+    orders = []
+    for seed, phase, epoch in ((0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)):
+        batches = resume.Batches((x, None, None), 16, seed, phase)
+        batches.set_epoch(epoch)
+        parts = [batches[index][0] for index in range(len(batches))]
+        assert [len(part) for part in parts] == [16, 16, 16, 2]
+        orders.append(np.concatenate(parts))
+        np.testing.assert_array_equal(np.sort(orders[-1], axis=0), np.sort(x, axis=0))
+    assert all((a != b).any() for i, a in enumerate(orders) for b in orders[:i])
+
+
+def test_training_sees_that_order(x):
+    """The same as steps by hand, batch by batch: no batch of the next epoch comes early."""
+    arguments = {"settings": {}, "batch_size": 16, "epochs": 3, "seed": 3, "verbose": 0}
+    models = []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        models.append(Autoencoder(*nets.mlp((6,), code_size=3, units=())))
+        models[-1].compile(keras.optimizers.SGD(1.0, momentum=0.9))
+    weight = np.linspace(0, 2, len(x), dtype="float32")
+    resumable_fit(models[0], x, 1 - x, sample_weight=weight, **arguments)
+    batches = resume.Batches((x, 1 - x, weight), 16, seed=3, phase=1)
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        for index in range(len(batches)):
+            models[1].train_on_batch(*batches[index])
+    for one, two in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+class Game(AlternatingModel):
+    """Two players with noise, and moments each."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        self.second = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        self.noise = keras.layers.GaussianNoise(0.5)
+
+    def player_variables(self):
+        return {"a": self.first.trainable_variables, "b": self.second.trainable_variables}
+
+    def call(self, x, training=False):
+        return self.first(self.noise(x, training=training))
+
+    def play(self, x, y, sample_weight):
+        def error():
+            return keras.ops.mean((self.second(self(x, training=True)) - x) ** 2)
+
+        return self.minimize(error, "a") + self.minimize(error, "b")
+
+
+def test_every_players_optimizer_goes_on(x, tmp_path):
+    def play(**arguments):
+        keras.utils.set_random_seed(1)
+        game = Game()
+        game.compile({"a": keras.optimizers.Adam(0.02), "b": keras.optimizers.Adam(0.01)})
+        return game, fit(game, x, validation_data=None, **arguments)
+
+    undisturbed, history = play()
+    with pytest.raises(KeyboardInterrupt):
+        play(folder=tmp_path, callbacks=[Kill(2)])
+    resumed, again = play(folder=tmp_path)
+    assert again == history
+    assert len(undisturbed.optimizer.variables) > 10
+    assert_same(resumed, undisturbed)
+
+
+def test_another_run_is_refused(x, tmp_path):
+    fit(make(1), x, folder=tmp_path, epochs=1)
+    weights = make(2).get_weights()
+    for message, arguments in {
+        "`batch_size` 16, expected 8": {"batch_size": 8},
+        "`seed` 3, expected 4": {"seed": 4},
+        "`epochs` 1, expected 2": {"epochs": 2},
+        "another `data`": {"x": x[::-1]},
+        "another `validation_data`": {"validation_data": (x[:10],)},
+        "another `compilation`": {"model": make(2, keras.optimizers.Adam(0.02))},
+        "another `model`": {"model": make(2, rate=0.3)},
+    }.items():
+        arguments = {"model": make(2), "x": x, "epochs": 1, **arguments}
+        with pytest.raises(ValueError, match=f"`.*phase_1.npz` is of a run with {message}"):
+            fit(**arguments, folder=tmp_path)
+        for one, two in zip(arguments["model"].get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(one, two)
+    fit(make(2), x, folder=tmp_path, epochs=1, phase=2)  # another phase is another file
+
+    path = tmp_path / "phase_1.npz"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(ValueError, match=r"phase_1\.npz is damaged"):
+        fit(make(1), x, folder=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="`x` is of type generator, expected an array"):
+        fit(make(1), (row for row in x), validation_data=None)
+    with pytest.raises(ValueError, match="`x` holds NaN"):
+        fit(make(1), x * np.nan)
+
+
+def test_the_file_holds_no_code_and_is_whole(x, tmp_path):
+    fit(make(1), x, folder=tmp_path, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["phase_1.npz"]
+    with np.load(tmp_path / "phase_1.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype.kind in "fiuU" for name in file.files)
+
+
+def test_half_precision_goes_on(x, tmp_path):
+    keras.config.set_dtype_policy("bfloat16")
+    undisturbed = make(1)
+    history = fit(undisturbed, x)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(1), x, folder=tmp_path, callbacks=[Kill(2)])
+    resumed = make(2)
+    assert fit(resumed, x, folder=tmp_path) == history
+    assert_same(resumed, undisturbed)
