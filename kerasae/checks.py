@@ -88,6 +88,11 @@ def layer(name: str, value: Any) -> keras.layers.Layer | None:
             "`keras.layers.GaussianNoise(0.1)` (several at once: a `keras.Sequential` of them) "
             "or None."
         )
+    if hasattr(value, "check_encoder"):
+        raise ValueError(
+            f"`{name}` is a {type(value).__name__}, which is a penalty, expected a layer that "
+            "corrupts the input, and the penalty in `penalty`."
+        )
     return value
 
 
@@ -96,9 +101,11 @@ def penalties(name: str, value: Any) -> list[Any]:
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     found = []
     for item in values:
-        if not isinstance(item, keras.layers.Layer):
+        if not hasattr(item, "check_encoder"):
             try:
                 item = keras.regularizers.get(item)
+                if isinstance(item, keras.layers.Layer):
+                    raise TypeError
             except (TypeError, ValueError):
                 raise ValueError(
                     f"`{name}` is {item!r}, expected a regularizer of the code such as "
@@ -155,7 +162,7 @@ def array(
     if not is_array(value):
         kind = type(value).__name__
         raise ValueError(f"`{name}` is of type {kind}, expected an array of examples.")
-    values = keras.ops.convert_to_numpy(value)
+    values = value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
     if shape is not None and not fits(values.shape[1:], shape):

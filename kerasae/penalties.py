@@ -74,9 +74,8 @@ class Contractive(Penalty):
         **kwargs,
     ) -> None:
         super().__init__(weight, **kwargs)
-        if method not in ("exact", "projections"):
-            raise ValueError(f"`method` is {method!r}, expected 'exact' or 'projections'.")
-        self.method, self.seed = method, seed
+        self.method = checks.one_of("method", method, ("exact", "projections"))
+        self.seed = seed
         self.projections = checks.positive("projections", projections)
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import keras
 
+from kerasae.training.resume import random_states
+
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
 
@@ -99,6 +101,8 @@ def load(cls: type, name: str | Path) -> Any:
             f"`{folder / CONFIG}` holds a model of class {type(model).__name__}, expected "
             f"{cls.__name__}."
         )
+    # A preset is where a new training begins: its noise is the new run's, not the old one's.
+    noise = [(state, keras.ops.copy(state.value)) for state in random_states(model)]
     try:
         model.load_weights(folder / WEIGHTS)
     except Exception as error:
@@ -106,4 +110,6 @@ def load(cls: type, name: str | Path) -> Any:
             f"`{folder / WEIGHTS}` is broken or belongs to another model, expected the weights "
             f"of the {type(model).__name__} that {CONFIG} describes ({error})."
         ) from error
+    for state, value in noise:
+        state.assign(value)
     return model

@@ -5,6 +5,7 @@ from contract import assert_contract
 
 from kerasae import Autoencoder, nets
 from kerasae.corruptions import MaskingNoise
+from kerasae.penalties import MeanActivation
 
 
 @pytest.fixture
@@ -196,6 +197,11 @@ def test_arguments_that_are_no_model(x):
         mlp(corruption=[MaskingNoise(0.5)])
     with pytest.raises(ValueError, match="expected a Keras layer"):
         mlp(corruption=MaskingNoise)
+    with pytest.raises(ValueError, match="which is a penalty, expected a layer that corrupts"):
+        mlp(corruption=MeanActivation(0.1))
+    for penalty in (MaskingNoise(0.5), keras.layers.Dense(4), "l3", 0.1):
+        with pytest.raises(ValueError, match="expected a regularizer of the code such as"):
+            mlp(penalty=penalty)
     with pytest.raises(ValueError, match="`loss` is None, expected the reconstruction term"):
         mlp().compile(loss=None)
     with pytest.raises(ValueError, match="`steps` is 1, expected a whole number of at least 2"):

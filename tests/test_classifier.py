@@ -413,6 +413,30 @@ def test_transfer_reproduces_the_features_at_the_cut(x):
         assert features.shape == (48, {None: 6, -2: 10}.get(cut, 12))
 
 
+def test_transfer_from_a_network_in_a_network(x, tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    features = keras.layers.Dense(5, "tanh")(keras.layers.Flatten()(inputs))
+    backbone = keras.Model(inputs, features, name="backbone")
+    layers = [keras.layers.Rescaling(2.0), backbone, keras.layers.Dense(10, "softmax")]
+    sequential = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    expected = backbone.predict(2 * x, verbose=0)
+    for cut in (None, "backbone", 1):
+        model = Classifier.from_classifier(sequential, cut, classes=3)
+        np.testing.assert_allclose(model.encode(x), expected, rtol=1e-5, atol=1e-6)
+    again = keras.Model(inputs, layers[-1](backbone(inputs)))  # called in a second graph
+    model = Classifier.from_classifier(again, classes=3, copy=False)
+    np.testing.assert_allclose(model.encode(2 * x), expected, rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_an_autoencoder_is_no_encoder():
+    model = Autoencoder(*nets.mlp((8, 8, 1), code_size=3))
+    with pytest.raises(ValueError, match=r"`encoder` is a Autoencoder, expected the .*`\.encoder`"):
+        Classifier(model, classes=3)
+
+
 def test_transfer_leaves_the_trained_classifier_and_what_is_fixed_as_they_were(x, y):
     trained = trained_sequential()
     trained.compile(loss="sparse_categorical_crossentropy")

@@ -247,6 +247,17 @@ def test_a_contractive_code_stands_still(x):
     assert norms[1] < norms[0] / 4
 
 
+def test_another_penalty_adds_up(x):
+    model = dense(weight=0.1, penalty=keras.regularizers.L1(0.01))
+    model.compile()
+    omega = model.evaluate(x, verbose=0, return_dict=True)["penalty"]
+    norms = ops.convert_to_numpy(squared_jacobian_norm(model.encoder, x))
+    expected = 0.1 * norms.mean() + 0.01 * np.abs(model.encode(x)).sum(axis=1).mean()
+    assert omega == pytest.approx(expected, rel=1e-5)
+    again = ContractiveAutoencoder.from_config(model.get_config())
+    assert [type(penalty).__name__ for penalty in again.penalties] == ["Contractive", "L1"]
+
+
 def test_arguments():
     with pytest.raises(ValueError, match="`method` is 'fast', expected 'exact' or 'projections'"):
         Contractive(1.0, method="fast")

@@ -300,6 +300,24 @@ def test_another_run_is_refused(x, tmp_path):
             fit(model, **{"epochs": 1, **arguments}, resume=tmp_path)
 
 
+def test_a_penalty_of_the_last_code_only(x):
+    model = make(code_activation="sigmoid", penalty=MeanActivation(1e-3))
+    with pytest.raises(ValueError, match=r"phase 1 .* in a list with one for each phase: .*'elu'"):
+        fit(model, x, epochs=1)
+    history = fit(model, x, epochs=1, penalty=[None, MeanActivation(1e-3)]).history
+    assert "phase_2_penalty" in history and "phase_1_penalty" not in history
+
+
+def test_metrics_of_the_callers_own(x):
+    def peak(y, y_pred):
+        return keras.ops.max(y_pred)
+
+    model = make()
+    model.compile(loss="mse", metrics=[peak])
+    history = model.fit_layerwise(x, epochs=1, verbose=0).history
+    assert {"phase_1_peak", "phase_2_peak"} <= set(history)
+
+
 def test_bad_arguments(x):
     model = make()
     for message, arguments in {
@@ -318,5 +336,16 @@ def test_bad_arguments(x):
     }.items():
         with pytest.raises(ValueError, match=message):
             fit(model, **{"x": x, "epochs": 1, **arguments})
+    before = model.get_weights()
+    for message, arguments in {
+        "`epochs` is 0, expected": {"epochs": [1, 0]},
+        "adma": {"optimizer": ["adam", "adma"]},
+        "`batch_size` is 0, expected": {"batch_size": 0},
+        "`corruption` is 'noise', expected": {"corruption": [None, "noise"]},
+    }.items():  # all before the first phase moves anything
+        with pytest.raises(ValueError, match=message):
+            fit(model, **{"x": x, "epochs": 1, **arguments})
+    for one, two in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
     with pytest.raises(ValueError, match="not compiled, expected a call of `compile` first"):
         StackedAutoencoder().fit_layerwise(x)

@@ -61,6 +61,9 @@ def test_vector_field_keeps_the_proportions():
     picture = plots.vector_field(np.eye(2), arrows)
     (quiver,) = picture.axes[0].collections
     np.testing.assert_allclose(np.stack([quiver.U, quiver.V], axis=1), arrows)
+    walks = np.arange(24.0).reshape(3, 4, 2)
+    lines = plots.vector_field(np.eye(2), arrows, paths=walks).axes[0].lines
+    np.testing.assert_array_equal([line.get_xydata() for line in lines], walks)
     still = plots.vector_field(np.eye(2), np.zeros((2, 2)))  # no arrow, no division by 0
     FigureCanvasAgg(still).draw()
 

@@ -292,3 +292,12 @@ def test_weights_are_one_for_each_example(x):
     model.compile()
     with pytest.raises(ValueError, match=r"`sample_weight` has shape .*, expected \(examples, \)"):
         model.fit(x, sample_weight=np.ones((48, 64), "float32"), verbose=0)
+
+
+def test_the_energy_is_all_that_is_minimised():
+    for name, part in {
+        "penalty": keras.regularizers.L1(1.0),
+        "corruption": keras.layers.GaussianNoise(0.1),
+    }.items():
+        with pytest.raises(ValueError, match=f"`{name}` is given, expected none: E"):
+            make(**{name: part})

@@ -249,7 +249,7 @@ def test_units_come_to_the_target(mean, distance, activation, interval, x):
 def test_penalties_add_up_and_count_the_corrupted_code(x):
     networks = nets.mlp((8, 8, 1), 20, units=(), code_activation="sigmoid")
     omegas = [MeanActivation(0.5, mean="set"), keras.regularizers.L1(0.1)]
-    model = SparseAutoencoder(*networks, omegas, MaskingNoise(1.0))
+    model = SparseAutoencoder(*networks, omegas, corruption=MaskingNoise(1.0))
     model.compile(optimizer=keras.optimizers.SGD(0.0))
     history = model.fit(x, verbose=0).history
     code = model.encode(np.zeros_like(x[:1]))[0]  # all that the encoder ever sees
@@ -344,7 +344,7 @@ def top_k():
 def convolutional():
     networks = nets.convolutional((8, 8, 1), None, filters=(4, 3), code_activation="sigmoid")
     penalties = [MeanActivation(1e-3, mean="set"), MeanActivation(1e-3, mean="running")]
-    return SparseAutoencoder(*networks, penalties, keras.layers.GaussianNoise(0.1))
+    return SparseAutoencoder(*networks, penalties, corruption=keras.layers.GaussianNoise(0.1))
 
 
 @pytest.mark.parametrize("make_model", [mean_activation, tanh, l1, top_k, convolutional])

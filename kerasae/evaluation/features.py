@@ -236,12 +236,23 @@ _RISING = [
 ]
 
 
+# Layers whose activation is the last that they do; a recurrent layer's is inside.
+_ACTIVATE_LAST = (
+    keras.layers.Activation,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+)
+
+
 def _before_last_activation(encoder: keras.Model) -> keras.Model:
     """The encoder without its last activation, where that is known to rise."""
     if not getattr(encoder, "inputs", None):
         return encoder
     layer, node, _ = encoder.outputs[0]._keras_history
-    if isinstance(layer, keras.Model) or getattr(layer, "activation", None) not in _RISING:
+    if not isinstance(layer, _ACTIVATE_LAST) or layer.activation not in _RISING:
         return encoder
     source = layer._inbound_nodes[node].input_tensors[0]
     linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})

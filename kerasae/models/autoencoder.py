@@ -1,10 +1,10 @@
-"""The autoencoder: the slides' formula, L(x, g(f(x̃))) + Ω(h, x).
+"""The autoencoder: the slides' formula, L(x, g(f(x̃))) + Ω(h, x̃).
 
     x̃ ~ C(x̃|x)     corruption: any layer that acts in training only
     h = f(x̃)        encoder
     x̂ = g(h)        decoder
     L(x, x̂)         reconstruction: the loss given to `compile`
-    Ω(h, x)          penalty: any regularizer of the code, or one of `kerasae.penalties`
+    Ω(h, x̃)          penalty: any regularizer of the code, or one of `kerasae.penalties`
 
 Rumelhart, Hinton & Williams, "Learning internal representations by error propagation" (1986).
 """
@@ -133,13 +133,15 @@ class Autoencoder(Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L(x, x̂) + Ω(h), plus what regularizers inside the networks add."""
-        added = ops.sum([ops.sum(loss) for loss in self.losses]) if self.losses else 0.0
+        loss = reconstruction = super().compute_loss(x, y, y_pred, sample_weight, training)
+        added = self.losses  # once: Keras walks through all layers for it
+        if added:
+            reconstruction = loss - sum(ops.sum(each) for each in added)
         if self.penalties:
             # Keras lists a model's own losses, here Ω from `call`, before those of its layers;
             # there is none when it first traces the loss, to learn its shape.
-            self.track(self.penalty_tracker, self.losses[0] if self.losses else 0.0, x)
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        self.track(self.reconstruction_tracker, loss - added, x)
+            self.track(self.penalty_tracker, added[0] if added else 0.0, x)
+        self.track(self.reconstruction_tracker, reconstruction, x)
         return loss
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:

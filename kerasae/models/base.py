@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasae import checks, presets
 from kerasae.training.optimizer_group import portable
+from kerasae.training.resume import random_states
 
 RANDOM = "random"  # the name under which a file holds where the random numbers stand
 
@@ -124,12 +125,6 @@ class Model(keras.Model):
     def from_preset(cls, name: str | Path) -> Self:
         """Reads a model from a folder that `save_to_preset` wrote."""
         return presets.load(cls, name)
-
-
-def random_states(model: keras.Model) -> list[keras.Variable]:
-    """The states of a model's seed generators: the variables that are no weights."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def target(x: Any, y: Any) -> Any:

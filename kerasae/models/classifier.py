@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks
+from kerasae import checks, surgery
 from kerasae.models.base import Model
 
 
@@ -52,7 +52,7 @@ class Classifier(Model):
         encoder: f, a trained Keras model from the input to the code.
         classes: How many classes there are.
         head: A Keras network or layer from the code to one logit per class, without a softmax;
-            by default one dense layer on the flattened code.
+            by default one dense layer on the flattened code. It is not copied.
         decoder: g, for joint training with the reconstruction, or `None`.
         fixed: Which of the encoder's layers stay as they are. `None`: none, all are fine-tuned.
             `"all"`: the encoder is a fixed function; it runs as in inference, so that
@@ -104,10 +104,15 @@ class Classifier(Model):
         super().__init__(**kwargs)
         self.classes = checks.positive("classes", classes, least=2)
         encoder = checks.network("encoder", encoder)
-        self.encoder = _copy("encoder", encoder) if copy else encoder
+        if isinstance(getattr(encoder, "encoder", None), keras.Model):
+            raise ValueError(
+                f"`encoder` is a {type(encoder).__name__}, expected the encoder in it: pass its "
+                "`.encoder`."
+            )
+        self.encoder = surgery.copied("encoder", encoder) if copy else encoder
         if decoder is not None:
             decoder = checks.network("decoder", decoder)
-            decoder = _copy("decoder", decoder) if copy else decoder
+            decoder = surgery.copied("decoder", decoder) if copy else decoder
         self.decoder = decoder
         self.head = _head(head, self.classes)
         self.corruption = checks.layer("corruption", corruption)
@@ -165,8 +170,8 @@ class Classifier(Model):
                 "functional or built Sequential model, or its encoder given to the constructor."
             )
         if copy:
-            trained = _copy("trained", trained)
-        inputs, code = _input("trained", trained), _cut(trained, cut)
+            trained = surgery.copied("trained", trained)
+        inputs, code = surgery.input_of("trained", trained), surgery.cut_at(trained, cut)
         whole = len(trained.outputs) == 1 and trained.outputs[0] is code
         encoder = trained if whole else keras.Model(inputs, code, name="encoder")
         return cls(encoder, classes, head, fixed=fixed, copy=False, **kwargs)
@@ -174,7 +179,7 @@ class Classifier(Model):
     def build(self, input_shape: Any) -> None:
         """Builds all networks, checks that one takes what the other gives, and fixes layers."""
         if getattr(self.encoder, "inputs", None):
-            inputs = _input("encoder", self.encoder)
+            inputs = surgery.input_of("encoder", self.encoder)
         elif isinstance(input_shape, dict):
             inputs = {name: keras.KerasTensor(shape) for name, shape in input_shape.items()}
         else:
@@ -295,18 +300,18 @@ class Classifier(Model):
 
     def _fix(self) -> None:
         """Sets every layer's `trainable`."""
-        layers = _layers(self.encoder)
+        layers = surgery.layers_of(self.encoder)
         count = self._fixed_count(layers)
-        _set_trainable(self.encoder, self.fixed != "all")
+        surgery.set_trainable(self.encoder, self.fixed != "all")
         for index, layer in enumerate(layers):
-            _set_trainable(layer, index >= count)
+            surgery.set_trainable(layer, index >= count)
 
     def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
         """How many of the encoder's layers, from the input on, are fixed."""
         if self.fixed is None or self.fixed == "all":
             return len(layers) if self.fixed else 0
         if isinstance(self.fixed, str):
-            return layers.index(_named("fixed", self.fixed, layers)) + 1
+            return layers.index(surgery.named("fixed", self.fixed, layers)) + 1
         weighted = [index for index, layer in enumerate(layers) if layer.weights]
         if isinstance(self.fixed, bool) or not isinstance(self.fixed, int):
             raise ValueError(
@@ -344,7 +349,7 @@ class Classifier(Model):
         epochs, layers = checks.positive("epochs", epochs), checks.positive("layers", layers)
         if not self.built:
             raise ValueError("The encoder has no weights yet, expected a pretrained one.")
-        count = sum(bool(layer.weights) for layer in _layers(self.encoder))
+        count = sum(bool(layer.weights) for layer in surgery.layers_of(self.encoder))
         whole = keras.callbacks.History()
         whole.set_model(self)
         whole.on_train_begin()
@@ -387,7 +392,9 @@ class Classifier(Model):
         tokens = bool(getattr(network, "inputs", None)) and "int" in network.inputs[0].dtype
         scales = (keras.layers.Rescaling, keras.layers.Normalization)
         first = [
-            layer for layer in _layers(network) if not isinstance(layer, keras.layers.InputLayer)
+            layer
+            for layer in surgery.layers_of(network)
+            if not isinstance(layer, keras.layers.InputLayer)
         ]
         integers = tokens or isinstance(first[0] if first else None, scales)
         shape = self._input_shape if self.built else None
@@ -428,7 +435,7 @@ class Classifier(Model):
             "name": self.name,
             "trainable": self.trainable,
             "dtype": serialize(self.dtype_policy),
-            "encoder": _trainable(serialize(self.encoder)),  # `fixed` says what is not
+            "encoder": surgery.made_trainable(serialize(self.encoder)),  # `fixed` says what is not
             "classes": self.classes,
             "head": serialize(self.head),
             "decoder": serialize(self.decoder),
@@ -458,45 +465,6 @@ def _arrays(x: Any) -> Any:
     return checks.as_array("x", x)
 
 
-def _copy(name: str, network: keras.Model) -> keras.Model:
-    """A network of the same configuration and weights that shares nothing with it."""
-    classes = {type(layer).__name__: type(layer) for layer in (network, *_layers(network))}
-    try:
-        config = _trainable(keras.saving.serialize_keras_object(network))
-        # It is the caller's own object, not a file: its lambdas may run.
-        twin = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
-        twin.set_weights(network.get_weights())
-    except Exception as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise ValueError(
-            f"`{name}` cannot be copied ({reason}), expected layers that can be saved, or "
-            "`copy=False` to train the given network itself."
-        ) from error
-    return twin
-
-
-def _trainable(config: Any) -> Any:
-    """The configuration with every layer trainable, at any depth.
-
-    On TensorFlow a variable that is created in a frozen layer never has a gradient again.
-    """
-    if isinstance(config, list):
-        return [_trainable(value) for value in config]
-    if not isinstance(config, dict):
-        return config
-    config = {key: _trainable(value) for key, value in config.items()}
-    return {**config, "trainable": True} if "trainable" in config else config
-
-
-def _set_trainable(layer: keras.layers.Layer, value: bool) -> None:
-    """Sets `trainable` of a layer and of all layers in it.
-
-    On TensorFlow an assignment that changes nothing is dropped, for the layers inside as well.
-    """
-    layer.trainable = not value
-    layer.trainable = value
-
-
 def _head(head: Any, classes: int) -> keras.layers.Layer:
     """The network from the code to the logits."""
     if head is None:
@@ -520,53 +488,3 @@ def _loss(name: str, loss: Any) -> Any:
     if found is None:
         raise ValueError(f"`{name}` is {loss!r}, expected a Keras loss such as 'mse'.")
     return found.call if isinstance(found, keras.losses.Loss) else found
-
-
-def _input(name: str, network: keras.Model) -> Any:
-    """The input of a network with a graph: one tensor, or a dictionary of them."""
-    given = None if isinstance(network, keras.Sequential) else network.input
-    if isinstance(given, dict):
-        return given
-    if len(network.inputs) > 1:
-        raise ValueError(
-            f"`{name}` takes {len(network.inputs)} inputs in a list, expected one or a dictionary."
-        )
-    return network.inputs[0]
-
-
-def _layers(network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a network in the order of its graph, those of networks inside it included."""
-    found = []
-    for layer in network.layers:
-        found += _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
-
-
-def _named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:
-    for layer in layers:
-        if layer.name == name:
-            return layer
-    names = ", ".join(repr(layer.name) for layer in layers)
-    raise ValueError(f"`{argument}` is {name!r}, expected the name of a layer: one of {names}.")
-
-
-def _cut(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
-    """The tensor at which a network is cut."""
-    if cut is None:
-        last = next((layer for layer in reversed(network.layers) if layer.weights), None)
-        if last is None or last is network.layers[0]:
-            raise ValueError("`trained` has one layer with weights, expected one to keep as well.")
-        code = last.input
-    elif isinstance(cut, str):
-        code = _named("cut", cut, network.layers).output
-    elif isinstance(cut, bool) or not isinstance(cut, int):
-        raise ValueError(f"`cut` is {cut!r}, expected a layer's name, an index or None.")
-    elif not -len(network.layers) <= cut < len(network.layers):
-        raise ValueError(
-            f"`cut` is {cut}, expected an index into the {len(network.layers)} layers of `trained`."
-        )
-    else:
-        code = network.layers[cut].output
-    if not isinstance(code, keras.KerasTensor):
-        raise ValueError(f"`cut` is {cut!r}, where {len(code)} tensors pass, expected one.")
-    return code

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from kerasae import checks
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.penalties import Contractive
 
@@ -32,6 +33,7 @@ class ContractiveAutoencoder(Autoencoder):
         projections: Directions for each example, with `"projections"`.
         seed: Of the directions, or `None`.
         corruption: C, as in `Autoencoder`; the norm is then taken at x̃.
+        penalty: What is to be added to the norm, as in `Autoencoder`.
 
     Example:
 
@@ -54,16 +56,18 @@ class ContractiveAutoencoder(Autoencoder):
         method: str = "exact",
         projections: int = 1,
         seed: int | None = None,
+        *,
         corruption: keras.layers.Layer | None = None,
+        penalty: Any = None,
         **kwargs,
     ) -> None:
-        penalty = Contractive(weight, method, projections, seed)
-        super().__init__(encoder, decoder, corruption, penalty, **kwargs)
+        own = Contractive(weight, method, projections, seed)
+        penalties = [own, *checks.penalties("penalty", penalty)]
+        super().__init__(encoder, decoder, corruption, penalties, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""
         config = super().get_config()
-        del config["penalty"]
-        (penalty,) = self.penalties
-        own = {name: getattr(penalty, name) for name in ("weight", "method", "projections", "seed")}
-        return {**config, **own}
+        first = self.penalties[0]
+        own = {name: getattr(first, name) for name in ("weight", "method", "projections", "seed")}
+        return {**config, **own, "penalty": config["penalty"][1:] or None}

@@ -28,7 +28,8 @@ class DenoisingAutoencoder(Autoencoder):
 
     Pairs bring noise of their own: `fit(x_noisy, x_clean)` learns from them as they are, without
     the corruption. `fit(x)` and `fit(x, x)` corrupt x. To corrupt the inputs of pairs as well,
-    take an `Autoencoder`. Nothing is corrupted outside training.
+    take an `Autoencoder`. Nothing is corrupted outside training. `train_on_batch` knows no pairs:
+    it always corrupts.
 
     Args:
         encoder: f, a Keras model from the input to the code.
@@ -124,6 +125,7 @@ class DenoisingAutoencoder(Autoencoder):
             The end, of the shape of `x`, or the path, `(n, steps + 1, …)`, which begins with `x`.
         """
         steps = checks.positive("steps", steps)
+        step_size = checks.not_negative("step_size", step_size)
         points = [np.asarray(ops.convert_to_numpy(checks.as_array("x", x)), dtype="float32")]
         for _ in range(steps):
             x = points[-1]

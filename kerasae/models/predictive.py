@@ -45,6 +45,8 @@ class PredictiveSparseDecomposition(Autoencoder):
         prediction: α, the cost of a code's distance from what the encoder foresaw.
         steps: Steps of inference in training, a fixed number.
 
+    There is no place for a corruption or another penalty in E(x, z): both are refused.
+
     Example:
 
     >>> import numpy as np
@@ -67,6 +69,12 @@ class PredictiveSparseDecomposition(Autoencoder):
         steps: int = 20,
         **kwargs,
     ) -> None:
+        for name in ("corruption", "penalty"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` is given, expected none: E(x, z) is all that is minimised, and "
+                    "noisy pairs go to `fit(x_noisy, x_clean)`."
+                )
         self.sparsity = checks.not_negative("sparsity", sparsity)
         self.prediction = checks.not_negative("prediction", prediction)
         self.steps = checks.positive("steps", steps)
@@ -177,6 +185,7 @@ class PredictiveSparseDecomposition(Autoencoder):
 
     def _pair(self, x: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """The examples, one a row, and F of them."""
+        checks.positive("batch_size", batch_size)
         x = checks.as_array("x", x)
         foreseen = self.encode(x, batch_size).astype("float32")
         x = np.asarray(ops.convert_to_numpy(x), dtype="float32")

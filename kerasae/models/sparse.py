@@ -51,6 +51,7 @@ class SparseAutoencoder(Autoencoder):
         encoder: keras.Model,
         decoder: keras.Model,
         penalty: Any = None,
+        *,
         corruption: keras.layers.Layer | None = None,
         **kwargs,
     ) -> None:

@@ -202,16 +202,22 @@ class StackedAutoencoder(Autoencoder):
             first, last = self._new_stage(k)
         wide, narrow = self.hidden_shapes[k - 1 : k + 1]
         fixed = f", with {', '.join(f'H{i}' for i in range(1, k))} fixed" if k > 1 else ""
-        network = PhaseNetwork(
-            keras.Sequential([keras.Input(wide), *self._up(k, first)]),
-            keras.Sequential([keras.Input(narrow), *self._down(k, last)]),
-            _fresh(self.corruption if corruption == "model" else corruption),
-            _fresh(list(self.penalties) if penalty == "model" else penalty),
-            below=self.hidden(k - 1) if k > 1 and not copied else None,
-            name=f"phase_{k}",
-            dtype=self.dtype_policy,
-            summary_line=" → ".join(map(_sides, [wide, narrow, wide])) + fixed,
-        )
+        try:
+            network = PhaseNetwork(
+                keras.Sequential([keras.Input(wide), *self._up(k, first)]),
+                keras.Sequential([keras.Input(narrow), *self._down(k, last)]),
+                _fresh(self.corruption if corruption == "model" else corruption),
+                _fresh(list(self.penalties) if penalty == "model" else penalty),
+                below=self.hidden(k - 1) if k > 1 and not copied else None,
+                name=f"phase_{k}",
+                dtype=self.dtype_policy,
+                summary_line=" → ".join(map(_sides, [wide, narrow, wide])) + fixed,
+            )
+        except ValueError as error:  # a code between layers is another than the last one
+            raise ValueError(
+                f"phase {k} cannot be built as the whole model is, expected a `corruption` or "
+                f"`penalty` that fits it, in a list with one for each phase: {error}"
+            ) from error
         if copied:
             _copy(self.phase_network(k, corruption=None, penalty=None), network)
         return network
@@ -259,11 +265,10 @@ class StackedAutoencoder(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; the networks follow from them."""
-        serialize = keras.saving.serialize_keras_object
+        config = super().get_config()
+        del config["encoder"], config["decoder"]
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": serialize(self.dtype_policy),
+            **config,
             "units": self.units,
             "tied": self.tied,
             "activation": keras.activations.serialize(self.activation),
@@ -272,8 +277,6 @@ class StackedAutoencoder(Autoencoder):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "input_shape": self.hidden_shapes[0] if self.hidden_shapes else None,
-            "corruption": serialize(self.corruption),
-            "penalty": serialize(list(self.penalties)) or None,
         }
 
 

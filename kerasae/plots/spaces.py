@@ -90,7 +90,7 @@ def vector_field(
         points: Where the arrows start, `(n, 2)`.
         arrows: `(n, 2)`.
         data: Examples to draw underneath, `(m, 2)`, if any.
-        paths: Walks through the field, `(steps, walks, 2)`, if any: from an open circle to a
+        paths: Walks through the field, `(walks, steps, 2)`, if any: from an open circle to a
             full one.
         title: Above the panel.
         labels: Of the two axes.
@@ -125,7 +125,7 @@ def vector_field(
         zorder=2,
     )
     if paths is not None:
-        for walk in np.moveaxis(np.asarray(paths), 1, 0):
+        for walk in np.asarray(paths):
             axis.plot(*walk.T, color=RED, linewidth=1.4, zorder=3)
             axis.scatter(*walk[:1].T, s=26, color="white", edgecolor=RED, zorder=4)
             axis.scatter(*walk[-1:].T, s=26, color=RED, zorder=4)

@@ -104,6 +104,13 @@ def fit_layerwise(
         validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)[0]
         validation_data = checks.as_array("validation_data", validation_data)
         model.check_batch(validation_data, None, None)
+    checks.positive("batch_size", batch_size)
+    checks.positive("seed", seed, least=0)
+    for k, *arguments in zip(phases, *per_phase.values(), strict=True):  # before anything moves
+        checks.positive("epochs", arguments[0])
+        network = model.phase_network(k, not one_graph, *arguments[3:])
+        network.compile(**_compilation(model, *arguments[1:3]))
+    _compilation(model, fine_tuning_optimizer, model.loss)
     settings = {"stack": model.get_config(), "x": resuming.fingerprint(x), "one_graph": one_graph}
     if resume is not None:
         resuming.begin(model, Path(resume) / "begin.npz", settings)
@@ -165,8 +172,11 @@ def _per_phase(name: str, value: Any, count: int) -> list[Any]:
 def _compilation(model: Any, optimizer: Any, loss: Any) -> dict[str, Any]:
     """What to compile a phase with: the model's own, each object new, but for what is given."""
     config = model.get_compile_config()
-    del config["loss"]  # may be a function that cannot be read back
-    config = keras.saving.deserialize_keras_object(config)
+    # Functions of the caller's own cannot be read back.
+    del config["loss"]
+    metrics = keras.tree.flatten(model._compile_config.config)
+    known = {f.__name__: f for f in metrics if callable(f) and hasattr(f, "__name__")}
+    config = keras.saving.deserialize_keras_object(config, known)
     if optimizer is not None:
         optimizer = keras.optimizers.get(optimizer)
         config["optimizer"] = type(optimizer).from_config(optimizer.get_config())

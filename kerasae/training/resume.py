@@ -202,9 +202,7 @@ class Keeper(keras.callbacks.Callback):
         self.epoch, self.history = 0, {}
         self.finished = self.stopped = False
         self.remembered: list[tuple[str, dict[str, Any]]] = []  # class and attributes
-        weights = {id(weight) for weight in trained.weights}
-        # Random states are the variables that are no weights.
-        self.random = [state for state in trained.variables if id(state) not in weights]
+        self.random = random_states(trained)
 
     def on_train_begin(self, logs=None):
         # After the other callbacks, which reset themselves here.
@@ -276,6 +274,12 @@ class Keeper(keras.callbacks.Callback):
 
     def _state(self) -> dict[str, list[keras.Variable]]:
         return {"weight": self.trained.weights, "optimizer": self.trained.optimizer.variables}
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of a model's seed generators: the variables that are no weights."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def begin(model: keras.Model, path: Path, given: dict[str, Any]) -> None:

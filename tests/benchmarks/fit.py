@@ -57,11 +57,12 @@ def sparse_networks() -> tuple[keras.Model, keras.Model]:
     return kerasae.nets.mlp((784,), code_size=512, units=(), code_activation="sigmoid")
 
 
-def tied_networks() -> keras.Model:
+def tied_networks() -> tuple[keras.Model, keras.Model]:
     """784-300-150-300-784 without the library's model."""
     first, second = layers.Dense(300, "elu"), layers.Dense(150, "elu")
+    encoder = stack(keras.Input((784,)), first, second)
     up = TiedDense(second, "elu"), TiedDense(first, "sigmoid")
-    return stack(keras.Input((784,)), first, second, *up)
+    return encoder, stack(keras.Input((150,)), *up)
 
 
 OURS = {
@@ -76,7 +77,7 @@ OURS = {
 }
 PLAIN_KERAS = {
     "plain": lambda: stack(*plain_networks()),
-    "tied": tied_networks,
+    "tied": lambda: stack(*tied_networks()),
     "denoising": lambda: stack(layers.GaussianNoise(NOISE), *plain_networks()),
     "sparse": lambda: stack(sparse_networks()[0], MeanActivityPenalty(), sparse_networks()[1]),
 }

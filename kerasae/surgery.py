@@ -1,0 +1,105 @@
+"""What can be done to a Keras network: list its layers, copy it, fix a part, cut it.
+
+For transfer learning: the lower layers of one network become the encoder of another.
+"""
+
+from typing import Any
+
+import keras
+
+
+def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a network in the order of its graph, those of networks inside it included."""
+    found = []
+    for layer in network.layers:
+        found += layers_of(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+def named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:
+    """The layer of that name, asked for by `argument`."""
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    names = ", ".join(repr(layer.name) for layer in layers)
+    raise ValueError(f"`{argument}` is {name!r}, expected the name of a layer: one of {names}.")
+
+
+def copied(name: str, network: keras.Model) -> keras.Model:
+    """A network of the same configuration and weights that shares nothing with it."""
+    classes = {type(layer).__name__: type(layer) for layer in (network, *layers_of(network))}
+    try:
+        config = made_trainable(keras.saving.serialize_keras_object(network))
+        # It is the caller's own object, not a file: its lambdas may run.
+        twin = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
+        twin.set_weights(network.get_weights())
+    except Exception as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"`{name}` cannot be copied ({reason}), expected layers that can be saved, or "
+            "`copy=False` to train the given network itself."
+        ) from error
+    return twin
+
+
+def made_trainable(config: Any) -> Any:
+    """The configuration with every layer trainable, at any depth.
+
+    On TensorFlow a variable that is created in a frozen layer never has a gradient again.
+    """
+    if isinstance(config, list):
+        return [made_trainable(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: made_trainable(value) for key, value in config.items()}
+    return {**config, "trainable": True} if "trainable" in config else config
+
+
+def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
+    """Sets `trainable` of a layer and of all layers in it.
+
+    On TensorFlow an assignment that changes nothing is dropped, for the layers inside as well.
+    """
+    layer.trainable = not value
+    layer.trainable = value
+
+
+def input_of(name: str, network: keras.Model) -> Any:
+    """The input of a network with a graph: one tensor, or a dictionary of them."""
+    given = None if isinstance(network, keras.Sequential) else network.input
+    if isinstance(given, dict):
+        return given
+    if len(network.inputs) > 1:
+        raise ValueError(
+            f"`{name}` takes {len(network.inputs)} inputs in a list, expected one or a dictionary."
+        )
+    return network.inputs[0]
+
+
+def cut_at(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
+    """The tensor at which a network is cut."""
+    if cut is None:
+        last = next((layer for layer in reversed(network.layers) if layer.weights), None)
+        if last is None or last is network.layers[0]:
+            raise ValueError("`trained` has one layer with weights, expected one to keep as well.")
+        tensors = _call(network, last).input_tensors
+    elif isinstance(cut, str):
+        tensors = _call(network, named("cut", cut, network.layers)).outputs
+    elif isinstance(cut, bool) or not isinstance(cut, int):
+        raise ValueError(f"`cut` is {cut!r}, expected a layer's name, an index or None.")
+    elif not -len(network.layers) <= cut < len(network.layers):
+        raise ValueError(
+            f"`cut` is {cut}, expected an index into the {len(network.layers)} layers of `trained`."
+        )
+    else:
+        tensors = _call(network, network.layers[cut]).outputs
+    if len(tensors) != 1:
+        raise ValueError(f"`cut` is {cut!r}, where {len(tensors)} tensors pass, expected one.")
+    return tensors[0]
+
+
+def _call(network: keras.Model, layer: keras.layers.Layer) -> Any:
+    """The call of a layer in this network's graph: a nested model's `output` is of its own."""
+    graph = getattr(network, "_functional", None) or network  # a Sequential holds its graph
+    calls = (node for nodes in graph._nodes_by_depth.values() for node in nodes)
+    return next(node for node in calls if node.operation is layer)
