@@ -304,7 +304,7 @@ def test_a_penalty_of_the_last_code_only(x):
     model = make(code_activation="sigmoid", penalty=MeanActivation(1e-3))
     with pytest.raises(ValueError, match=r"phase 1 .* in a list with one for each phase: .*'elu'"):
         fit(model, x, epochs=1)
-    history = fit(model, x, epochs=1, penalty=[None, MeanActivation(1e-3)]).history
+    history = fit(model, x, epochs=1, penalty=[None, MeanActivation(1e-3)])
     assert "phase_2_penalty" in history and "phase_1_penalty" not in history
 
 

@@ -265,10 +265,11 @@ class StackedAutoencoder(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; the networks follow from them."""
-        config = super().get_config()
-        del config["encoder"], config["decoder"]
+        serialize = keras.saving.serialize_keras_object
         return {
-            **config,
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": serialize(self.dtype_policy),
             "units": self.units,
             "tied": self.tied,
             "activation": keras.activations.serialize(self.activation),
@@ -277,6 +278,8 @@ class StackedAutoencoder(Autoencoder):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "input_shape": self.hidden_shapes[0] if self.hidden_shapes else None,
+            "corruption": serialize(self.corruption),
+            "penalty": serialize(list(self.penalties)) or None,
         }
 
 
