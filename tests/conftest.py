@@ -11,6 +11,7 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 )
 
+import numpy as np
 import pytest
 from other_backends import OtherBackends
 
@@ -21,6 +22,16 @@ def other_backends():
     others = OtherBackends()
     yield others
     others.close()
+
+
+@pytest.fixture
+def x():
+    """48 images of 8 × 8 pixels, each a bright bar."""
+    rng = np.random.default_rng(0)
+    images = np.full((48, 8, 8, 1), 0.1, "float32")
+    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
+        image[row : row + 2] = 0.9
+    return images
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,6 @@ from kerasae.corruptions import MaskingNoise
 from kerasae.penalties import MeanActivation
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def mlp(**arguments):
     return Autoencoder(*nets.mlp((8, 8, 1), code_size=3, units=(16,)), **arguments)
 

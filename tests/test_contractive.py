@@ -10,16 +10,6 @@ from kerasae.derivatives import squared_jacobian_norm
 from kerasae.penalties import Contractive
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def dense(weight=0.01, **arguments):
     networks = nets.mlp((8, 8, 1), code_size=12, units=(), code_activation="sigmoid")
     return ContractiveAutoencoder(*networks, weight=weight, **arguments)

@@ -9,16 +9,6 @@ from kerasae.corruptions import BlockMask, MaskingNoise, SaltAndPepper
 GaussianNoise, Dropout = keras.layers.GaussianNoise, keras.layers.Dropout
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def several():
     return keras.Sequential(
         [GaussianNoise(0.1, seed=1), MaskingNoise(0.2), BlockMask(2), Dropout(0.1, seed=2)]

@@ -10,16 +10,6 @@ from kerasae import PredictiveSparseDecomposition
 from kerasae.models.predictive import eigenvalue_bound, energies, sparse_codes
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def make(**arguments):
     return PredictiveSparseDecomposition((8, 8, 1), **{"code_size": 20, "steps": 5, **arguments})
 

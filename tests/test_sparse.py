@@ -15,16 +15,6 @@ TIGHT = {"rtol": 1e-4, "atol": 1e-6} if JAX else {"rtol": 1e-9, "atol": 1e-12}
 MEANS = ("batch", "running", "set")
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def tensor(values):
     return ops.convert_to_tensor(np.asarray(values), dtype=FLOAT)
 

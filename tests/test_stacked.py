@@ -8,16 +8,6 @@ from kerasae import StackedAutoencoder
 from kerasae.corruptions import MaskingNoise
 
 
-@pytest.fixture
-def x():
-    """48 images of 8 × 8 pixels, each a bright bar."""
-    rng = np.random.default_rng(0)
-    images = np.full((48, 8, 8, 1), 0.1, "float32")
-    for image, row in zip(images, rng.integers(0, 7, 48), strict=True):
-        image[row : row + 2] = 0.9
-    return images
-
-
 def stacked(**arguments):
     return StackedAutoencoder(**{"units": (16, 6), "input_shape": (8, 8, 1), **arguments})
 
