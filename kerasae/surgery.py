@@ -35,9 +35,10 @@ def copied(name: str, network: keras.Model) -> keras.Model:
         twin.set_weights(network.get_weights())
     except Exception as error:
         reason = str(error).split("\n")[0].rstrip(".")
+        # A tied decoder says itself how it is freed; shared, it could be trained but not saved.
+        way = "" if "untied()" in reason else ", or `copy=False` to train the given network itself"
         raise ValueError(
-            f"`{name}` cannot be copied ({reason}), expected layers that can be saved, or "
-            "`copy=False` to train the given network itself."
+            f"`{name}` cannot be copied ({reason}), expected layers that can be saved{way}."
         ) from error
     return twin
 

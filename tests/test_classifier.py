@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from contract import assert_contract
 
-from kerasae import Autoencoder, Classifier, nets
+from kerasae import Autoencoder, Classifier, StackedAutoencoder, nets
 from kerasae.corruptions import MaskingNoise
 
 layers = keras.layers
@@ -429,6 +429,16 @@ def test_transfer_from_a_network_in_a_network(x, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_tied_decoder_is_to_be_freed_first(x, mixed):
+    stack = StackedAutoencoder(units=(4,), input_shape=(8, 8, 1))
+    with pytest.raises(ValueError, match=r"`decoder` cannot be copied .*untied\(\)") as error:
+        Classifier(stack.encoder, classes=3, decoder=stack.decoder)
+    assert "copy=False" not in str(error.value)
+    model = Classifier(stack.encoder, classes=3, decoder=stack.untied().decoder)
+    model.compile()
+    assert "reconstruction" in model.fit(x, mixed, verbose=0).history
 
 
 def test_an_autoencoder_is_no_encoder():

@@ -40,9 +40,9 @@ class StackedAutoencoder(Autoencoder):
         units: Sizes of the fully connected hidden layers; the last is the code's.
         tied: Whether the decoder shares the encoder's kernels.
         activation: φ, of every hidden layer, by name or as a function.
-        code_activation: Of the code; `None` for the same as `activation`.
+        code_activation: Of the code; `None` for the same as `activation`, `"linear"` for none.
         output_activation: Of the reconstruction: `"sigmoid"` for values in [0, 1], `"linear"`
-            for any others.
+            for any others, which a sigmoid can never reach.
         filters: Channels of convolutions with strides of 2 that come before the `units`, for
             images whose sides can be halved as often. With `units=()` the code is the last one's
             map, of shape `(height / 2ⁿ, width / 2ⁿ, filters[-1])` for n filters.

@@ -67,7 +67,8 @@ def fit_layerwise(
         fine_tuning_optimizer: Its optimizer; `None` for the compiled one.
         validation_data: Array of examples that every phase is validated on, or `(x,)`.
         callbacks: For every phase, or a function of the phase's name (`"phase_1"`,
-            `"fine_tuning"`) that gives that phase's.
+            `"fine_tuning"`) that gives that phase's. One that watches a metric is to be told in
+            which direction: `mode="min"` for `"val_phase_1_loss"`.
         seed: What order and noise are drawn from.
         resume: A folder; a run that was killed goes on from the last epoch found there.
         verbose: As in `fit`; at 0 the phases are not announced either.
