@@ -391,7 +391,8 @@ def test_codes_that_do_not_fit_are_refused(x):
     decoder = keras.Sequential([layers.Dense(64), layers.Reshape((8, 8, 1))])
     model = Autoencoder(keras.Sequential([encoder]), decoder, penalty=MeanActivation(1.0))
     model.compile()
-    with pytest.raises(ValueError, match="the code comes out of 'tanh'"):
+    # Keras 3.12 wraps what is raised while it builds a model, and repeats the sentence.
+    with pytest.raises((ValueError, RuntimeError), match="the code comes out of 'tanh'"):
         model.fit(x, verbose=0)
 
 
