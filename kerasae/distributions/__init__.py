@@ -1,0 +1,38 @@
+"""Distributions: the prior p(z), the posterior q(z|x) and the likelihood p(x|z).
+
+    Normal        N(μ, diag σ²)        Bernoulli      pixels that are on or off, by logits
+    FullNormal    N(μ, BBᵀ)            Categorical    one of several classes, by logits
+    Mixture       Σ_c π_c N(μ_c, σ_c²) Laplace        |x − μ| in place of (x − μ)²
+
+Each holds the tensors that a network gives for a batch, and has
+
+    sample      z = g(ε): a function of the parameters, so that gradients pass through it
+    log_prob    log p(z) in nats, one number for each example
+    kl          KL(q‖p) = E_q[log q − log p], in closed form where there is one, else the mean
+                over samples
+
+All numbers are float32 under every precision policy, since float16 ends at 65504.
+
+Shapes. The last `event_axes` axes of the parameters are one example, over which `log_prob` and
+`kl` sum; by default all axes but the first, which is the batch's, and at least one. Axes before
+them broadcast: parameters `(n, d)` draw `(k, n, d)` with `count=k`, and give these samples
+`log_prob` of shape `(k, n)`. Parameters that have a sample axis already, `(k, n, 28, 28, 1)`,
+say `event_axes=3`, and then take the images `(n, 28, 28, 1)` as they are.
+"""
+
+from kerasae.distributions.base import Distribution
+from kerasae.distributions.discrete import Bernoulli, Categorical
+from kerasae.distributions.laplace import Laplace
+from kerasae.distributions.mixture import Mixture
+from kerasae.distributions.normal import FullNormal, Normal, triangular
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Distribution",
+    "FullNormal",
+    "Laplace",
+    "Mixture",
+    "Normal",
+    "triangular",
+]

@@ -1,0 +1,156 @@
+"""What all distributions share: the divergence by samples, the shapes, and the noise."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae import checks
+
+Tensor = Any
+Seed = keras.random.SeedGenerator | int | None
+
+_TINY = 1e-30  # log of a uniform number must be finite; float32 has 1e-38
+
+
+class Distribution:
+    """What all distributions share; `parameter` is the tensor that has the full shape."""
+
+    continuous = True
+
+    def __init__(self, parameter: Tensor, event_axes: int | None) -> None:
+        rank = len(parameter.shape)
+        if rank == 0:
+            raise ValueError(f"{type(self).__name__} has a number as parameter, expected a vector.")
+        if event_axes is None:
+            event_axes = max(rank - 1, 1)
+        if checks.positive("event_axes", event_axes) > rank:
+            raise ValueError(
+                f"`event_axes` is {event_axes}, expected at most {rank}, since the parameters "
+                f"have the shape {tuple(parameter.shape)}."
+            )
+        self.event_axes = event_axes
+        self.batch_shape = tuple(parameter.shape[:-event_axes])
+        self.event_shape = tuple(parameter.shape[-event_axes:])
+
+    def sample(self, count: int | None = None, seed: Seed = None) -> Tensor:
+        """Draws one value for each example, or `count` of them along a new first axis."""
+        raise NotImplementedError(f"{type(self).__name__} has no `sample`.")
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log density (log probability) of `value`, in nats, one number for each example."""
+        raise NotImplementedError(f"{type(self).__name__} has no `log_prob`.")
+
+    def kl(self, other: "Distribution", count: int = 100, seed: Seed = None) -> Tensor:
+        """KL(self‖other) in nats, one number for each example.
+
+        Where there is no closed form it is the mean of log q(z) − log p(z) over z ~ q = self,
+        which can be slightly negative where both are almost equal.
+
+        Args:
+            other: The distribution p, of the same event shape.
+            count: How many samples of each example, where it samples.
+            seed: Of these samples.
+        """
+        if not isinstance(other, Distribution):
+            raise ValueError(f"`other` is of type {type(other).__name__}, expected a distribution.")
+        if not _equal(self.event_shape, other.event_shape):
+            raise ValueError(
+                f"`other` has the event shape {other.event_shape}, expected {self.event_shape}."
+            )
+        if not broadcasts(self.batch_shape, other.batch_shape):
+            raise ValueError(
+                f"`other` has the batch shape {other.batch_shape}, expected one that broadcasts "
+                f"with {self.batch_shape}."
+            )
+        exact = self._closed_kl(other)
+        if exact is not None:
+            return exact
+        if not (self.continuous and other.continuous):
+            raise ValueError(
+                f"`other` is a {type(other).__name__}, expected a distribution over the same "
+                f"values as {type(self).__name__}'s."
+            )
+        z = self.sample(checks.positive("count", count), seed)
+        for _ in range(len(other.batch_shape) - len(self.batch_shape)):
+            z = z[:, None]  # every sample against the other's whole batch
+        return ops.mean(self.log_prob(z) - other.log_prob(z), axis=0)
+
+    def _closed_kl(self, other: "Distribution") -> Tensor | None:
+        return None
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Sums over the axes of one example."""
+        return ops.sum(values, axis=tuple(range(-self.event_axes, 0)))
+
+    def _value(self, value: Tensor) -> Tensor:
+        """Returns `value` in float32 if its shape fits, for (n, 28, 28) − (n, 28, 28, 1) runs."""
+        value = float32(value)
+        shape = tuple(value.shape)
+        batch, event = shape[: -self.event_axes], shape[-self.event_axes :]
+        if not (_equal(event, self.event_shape) and broadcasts(batch, self.batch_shape)):
+            raise ValueError(
+                f"`value` has the shape {shape}, expected one that ends in {self.event_shape}, "
+                f"after axes that broadcast with {self.batch_shape}."
+            )
+        return value
+
+
+# Tensors and shapes. A size of `None` is one that only the running graph knows.
+
+
+def float32(value: Any) -> Tensor:
+    """The value as a tensor in float32."""
+    return ops.cast(ops.convert_to_tensor(value), "float32")
+
+
+def spread(x: Tensor, over: Tensor) -> Tensor:
+    """Repeats x along the axes that only the other tensor has."""
+    return x + ops.zeros_like(over)
+
+
+def _equal(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(other) and all(
+        a == b or a is None or b is None for a, b in zip(shape, other, strict=True)
+    )
+
+
+def broadcasts(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    """Whether the two shapes broadcast with each other."""
+    pairs = zip(reversed(shape), reversed(other), strict=False)
+    return all(a == b or None in (a, b) or 1 in (a, b) for a, b in pairs)
+
+
+def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> None:
+    """Raises unless the value broadcasts to the target's shape as it is."""
+    shape, whole = tuple(value.shape), tuple(target.shape)
+    pairs = zip(reversed(shape), reversed(whole), strict=False)
+    if len(shape) > len(whole) or any(None not in (a, b) and a not in (1, b) for a, b in pairs):
+        raise ValueError(
+            f"`{name}` has the shape {shape}, expected one that broadcasts to the shape {whole} "
+            f"of `{target_name}`."
+        )
+
+
+# Noise.
+
+
+def _noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
+    first = () if count is None else (checks.positive("count", count),)
+    return (*first, *ops.shape(like))
+
+
+def normal_noise(like: Tensor, count: int | None, seed: Seed) -> Tensor:
+    """Numbers from N(0, 1), one for each of a tensor, or `count` along a new first axis."""
+    return keras.random.normal(_noise_shape(like, count), dtype="float32", seed=seed)
+
+
+def uniform_noise(like: Tensor, count: int | None, seed: Seed) -> Tensor:
+    """The same from the interval (0, 1)."""
+    shape = _noise_shape(like, count)
+    return keras.random.uniform(shape, _TINY, 1.0, dtype="float32", seed=seed)
+
+
+def another(seed: Seed) -> Seed:
+    """The seed of a second draw: a plain number again would give it the first one's noise."""
+    return (seed * 69069 + 12345) % 2**31 if isinstance(seed, int) else seed

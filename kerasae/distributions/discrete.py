@@ -1,0 +1,102 @@
+"""Distributions over what is on or off, or one of several classes, by logits."""
+
+import keras
+from keras import ops
+
+from kerasae.distributions.base import Distribution, Tensor, float32, uniform_noise
+
+
+class Bernoulli(Distribution):
+    """Numbers that are 1 with probability p = 1/(1 + e^(−l)), else 0; by the logits l.
+
+        log p(x) = −Σ [x log(1 + e^(−l)) + (1 − x) log(1 + e^l)]
+
+    For grey values x in [0, 1] that is the cross-entropy. Samples are 0 or 1 and carry no
+    gradient.
+
+    Args:
+        logits: l, the decoder's output before a sigmoid.
+        event_axes: How many of the last axes are one example.
+
+    Example:
+
+    >>> images = Bernoulli(ops.zeros((5, 28, 28, 1)))
+    >>> x = ops.ones((5, 28, 28, 1))
+    >>> round(float(images.log_prob(x)[0]) / 784, 4), tuple(images.sample(seed=0).shape)
+    (-0.6931, (5, 28, 28, 1))
+    """
+
+    continuous = False
+
+    def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
+        self.logits = float32(logits)
+        super().__init__(self.logits, event_axes)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probabilities p."""
+        return ops.sigmoid(self.logits)
+
+    def sample(self, count=None, seed=None):
+        return ops.cast(uniform_noise(self.logits, count, seed) < self.mean, "float32")
+
+    def log_prob(self, value):
+        x = self._value(value)
+        return -self._sum(x * ops.softplus(-self.logits) + (1 - x) * ops.softplus(self.logits))
+
+    def _closed_kl(self, other):
+        if not isinstance(other, Bernoulli):
+            return None
+        on = ops.softplus(-other.logits) - ops.softplus(-self.logits)  # log of p over the other's
+        off = ops.softplus(other.logits) - ops.softplus(self.logits)  # the same of 1 − p
+        return self._sum(self.mean * on + ops.sigmoid(-self.logits) * off)
+
+
+class Categorical(Distribution):
+    """One of several classes, with the probabilities softmax(l); by the logits l.
+
+        log p(x) = Σ x log softmax(l)
+
+    Values are one-hot vectors in float32, along the last axis; `log_prob` takes labels too,
+    which are whole numbers by dtype. Samples carry no gradient.
+
+    Args:
+        logits: l, `(…, classes)`.
+        event_axes: How many of the last axes are one example, the classes' axis included.
+
+    Example:
+
+    >>> p = Categorical(ops.zeros((5, 10)))
+    >>> tuple(p.sample(seed=0).shape), round(float(p.log_prob([3, 1, 4, 1, 5])[0]), 4)
+    ((5, 10), -2.3026)
+    """
+
+    continuous = False
+
+    def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
+        self.logits = float32(logits)
+        super().__init__(self.logits, event_axes)
+        self.log_weights = ops.log_softmax(self.logits)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probabilities softmax(l)."""
+        return ops.softmax(self.logits)
+
+    def sample(self, count=None, seed=None):
+        # The largest of l + gumbel noise is class c with probability softmax(l)_c.
+        noise = -ops.log(-ops.log(uniform_noise(self.logits, count, seed)))
+        return ops.one_hot(
+            ops.argmax(self.logits + noise, axis=-1), self.event_shape[-1], dtype="float32"
+        )
+
+    def log_prob(self, value):
+        value = ops.convert_to_tensor(value)
+        if "int" in keras.backend.standardize_dtype(value.dtype):
+            value = ops.one_hot(value, self.event_shape[-1], dtype="float32")
+        return self._sum(self._value(value) * self.log_weights)
+
+    def _closed_kl(self, other):
+        if not isinstance(other, Categorical):
+            return None
+        return self._sum(self.mean * (self.log_weights - other.log_weights))

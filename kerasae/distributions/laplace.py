@@ -1,0 +1,58 @@
+"""The Laplace distribution: the likelihood whose error is the absolute one."""
+
+import math
+
+from keras import ops
+
+from kerasae.distributions.base import (
+    Distribution,
+    Tensor,
+    another,
+    check_fits,
+    float32,
+    uniform_noise,
+)
+
+
+class Laplace(Distribution):
+    """The density e^(−|z − μ|/b) / 2b of each number: as a likelihood, the absolute error.
+
+        log p(z) = −Σ (|z − μ|/b + log 2b)
+
+    Args:
+        mean: μ.
+        log_scale: log b; broadcasts to the mean. The standard deviation is √2 b.
+        event_axes: How many of the last axes are one example.
+
+    Example:
+
+    >>> p = Laplace([0.0, 0.0])
+    >>> round(float(p.log_prob([1.0, -1.0])), 4)
+    -3.3863
+    """
+
+    def __init__(
+        self, mean: Tensor, log_scale: Tensor | float = 0.0, event_axes: int | None = None
+    ) -> None:
+        self.mean, self.log_scale = float32(mean), float32(log_scale)
+        super().__init__(self.mean, event_axes)
+        check_fits("log_scale", self.log_scale, "mean", self.mean)
+
+    def sample(self, count=None, seed=None):
+        # The difference of two exponential numbers, −log u each.
+        first = ops.log(uniform_noise(self.mean, count, seed))
+        second = ops.log(uniform_noise(self.mean, count, another(seed)))
+        return self.mean + ops.exp(self.log_scale) * (second - first)
+
+    def log_prob(self, value):
+        distance = ops.abs(self._value(value) - self.mean) * ops.exp(-self.log_scale)
+        return -self._sum(distance + self.log_scale + math.log(2))
+
+    def _closed_kl(self, other):
+        if not isinstance(other, Laplace):
+            return None
+        # With δ = |μ − m|: (b e^(−δ/b) + δ)/c − 1 − log b/c.
+        distance = ops.abs(self.mean - other.mean)
+        log_ratio = self.log_scale - other.log_scale
+        inside = ops.exp(log_ratio - distance * ops.exp(-self.log_scale))
+        return self._sum(inside + distance * ops.exp(-other.log_scale) - 1 - log_ratio)
