@@ -50,8 +50,7 @@ def linear_probe(
             f"`test_codes` have {test_codes.shape[1]} numbers each, "
             f"expected {codes.shape[1]} as in `codes`."
         )
-    if not 0 <= ridge < np.inf:
-        raise ValueError(f"`ridge` is {ridge!r}, expected a number of at least 0.")
+    ridge = checks.not_negative("ridge", ridge)
     classes, index = np.unique(labels, return_inverse=True)
     targets = np.eye(len(classes))[index]
     centre, mean_target = codes.mean(0), targets.mean(0)

@@ -32,8 +32,7 @@ def reconstruction_error(x: Any, reconstruction: Any, kind: str = "squared") -> 
     >>> reconstruction_error([[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]])
     array([0.5, 0. ])
     """
-    if kind not in ("squared", "absolute", "cross_entropy"):
-        raise ValueError(f"`kind` is {kind!r}, expected 'squared', 'absolute' or 'cross_entropy'.")
+    checks.one_of("kind", kind, ("squared", "absolute", "cross_entropy"))
     x, y = _pair(x, reconstruction, unit_interval=kind == "cross_entropy")
     if kind == "squared":
         errors = (x - y) ** 2

@@ -226,12 +226,13 @@ class Autoencoder(Model):
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""
         serialize = keras.saving.serialize_keras_object
+        networks = {"encoder": serialize(self.encoder), "decoder": serialize(self.decoder)}
+        return self._config_without_networks() | networks
+
+    def _config_without_networks(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": serialize(self.dtype_policy),
-            "encoder": serialize(self.encoder),
-            "decoder": serialize(self.decoder),
+            **super().get_config(),
             "corruption": serialize(self.corruption),
             "penalty": serialize(list(self.penalties)) or None,
         }

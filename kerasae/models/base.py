@@ -92,6 +92,11 @@ class Model(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def get_config(self) -> dict[str, Any]:
+        """What every model is made with; a subclass adds its own."""
+        dtype = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {"name": self.name, "trainable": self.trainable, "dtype": dtype}
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
         """Rebuilds a model from `get_config()`, its networks included."""

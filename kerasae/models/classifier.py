@@ -432,9 +432,7 @@ class Classifier(Model):
         """Everything `from_config` needs, the networks included."""
         serialize = keras.saving.serialize_keras_object
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": serialize(self.dtype_policy),
+            **super().get_config(),
             "encoder": surgery.made_trainable(serialize(self.encoder)),  # `fixed` says what is not
             "classes": self.classes,
             "head": serialize(self.head),

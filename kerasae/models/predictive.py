@@ -199,9 +199,8 @@ class PredictiveSparseDecomposition(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         """What the model was made with; its networks follow from it."""
-        config = super().get_config()
-        for part in ("encoder", "decoder", "corruption", "penalty"):
-            del config[part]
+        config = self._config_without_networks()
+        del config["corruption"], config["penalty"]  # there are none
         names = "code_size", "sparsity", "prediction", "steps"
         numbers = {name: getattr(self, name) for name in names}
         return {**config, "input_shape": list(self._shapes["input"]), **numbers}

@@ -265,11 +265,8 @@ class StackedAutoencoder(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; the networks follow from them."""
-        serialize = keras.saving.serialize_keras_object
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": serialize(self.dtype_policy),
+            **self._config_without_networks(),
             "units": self.units,
             "tied": self.tied,
             "activation": keras.activations.serialize(self.activation),
@@ -278,8 +275,6 @@ class StackedAutoencoder(Autoencoder):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "input_shape": self.hidden_shapes[0] if self.hidden_shapes else None,
-            "corruption": serialize(self.corruption),
-            "penalty": serialize(list(self.penalties)) or None,
         }
 
 
