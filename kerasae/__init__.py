@@ -1,6 +1,16 @@
 """Autoencoders and generative models for Keras 3, and the course that goes with them."""
 
-from kerasae import callbacks, corruptions, datasets, layers, nets, penalties
+from kerasae import (
+    callbacks,
+    corruptions,
+    datasets,
+    distributions,
+    layers,
+    likelihoods,
+    nets,
+    penalties,
+    priors,
+)
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import Classifier
 from kerasae.models.contractive import ContractiveAutoencoder
@@ -8,6 +18,7 @@ from kerasae.models.denoising import DenoisingAutoencoder
 from kerasae.models.predictive import PredictiveSparseDecomposition
 from kerasae.models.sparse import SparseAutoencoder
 from kerasae.models.stacked import StackedAutoencoder
+from kerasae.models.variational import VariationalAutoencoder
 
 __version__ = "0.1.0"
 
@@ -19,10 +30,14 @@ __all__ = [
     "PredictiveSparseDecomposition",
     "SparseAutoencoder",
     "StackedAutoencoder",
+    "VariationalAutoencoder",
     "callbacks",
     "corruptions",
     "datasets",
+    "distributions",
     "layers",
+    "likelihoods",
     "nets",
     "penalties",
+    "priors",
 ]

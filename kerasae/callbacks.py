@@ -1,4 +1,4 @@
-"""What belongs to epochs: the whole set's mean activation, a number, a picture.
+"""What belongs to epochs: the whole set's mean activation, β, a number, a picture.
 
 ρ̂ = (1/n) Σᵢ f(x⁽ⁱ⁾)     before each epoch, by a forward pass over the whole training set
 """
@@ -82,6 +82,49 @@ class WholeSetMean(keras.callbacks.Callback):
             stream = iter(self.x)
         for batch, _ in zip(stream, range(limit or 2**63), strict=False):
             yield ops.convert_to_numpy(keras.utils.unpack_x_y_sample_weight(batch)[0])
+
+
+class WarmUp(keras.callbacks.Callback):
+    """Moves β, the weight of a variational model's divergence, from one value to another.
+
+        β = start + (end − start) · min(epoch / epochs, 1)
+
+    A decoder that is not good yet makes it cheapest to ignore the code; with a small β at the
+    beginning, the code is used before it is paid for (Bowman et al., "Generating sentences from a
+    continuous space", 2016).
+
+    Args:
+        epochs: How many until β is `end`, where it stays.
+        start: β in the first epoch.
+        end: β in the end.
+
+    Example:
+
+    >>> from kerasae import VariationalAutoencoder, nets
+    >>> model = VariationalAutoencoder(*nets.mlp((4,), code_size=2, posterior="diagonal"))
+    >>> model.compile()
+    >>> x = np.random.default_rng(0).random((16, 4), dtype="float32")
+    >>> history = model.fit(x, epochs=3, callbacks=[WarmUp(epochs=4)], verbose=0)
+    >>> float(ops.convert_to_numpy(model.beta))  # of the third epoch
+    0.5
+    """
+
+    def __init__(self, epochs: int, start: float = 0.0, end: float = 1.0) -> None:
+        super().__init__()
+        self.epochs = checks.positive("epochs", epochs)
+        self.start = checks.not_negative("start", start)
+        self.end = checks.not_negative("end", end)
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "beta"):
+            raise ValueError(
+                f"`callbacks` holds a WarmUp, but {type(self.model).__name__} has no `beta`, "
+                "expected a variational model."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        share = min(epoch / self.epochs, 1.0)
+        self.model.beta.assign(self.start + (self.end - self.start) * share)
 
 
 class Record(keras.callbacks.Callback):

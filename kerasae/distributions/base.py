@@ -41,7 +41,13 @@ class Distribution:
         """The log density (log probability) of `value`, in nats, one number for each example."""
         raise NotImplementedError(f"{type(self).__name__} has no `log_prob`.")
 
-    def kl(self, other: "Distribution", count: int = 100, seed: Seed = None) -> Tensor:
+    def kl(
+        self,
+        other: "Distribution",
+        count: int = 100,
+        seed: Seed = None,
+        z: Tensor | None = None,
+    ) -> Tensor:
         """KL(self‖other) in nats, one number for each example.
 
         Where there is no closed form it is the mean of log q(z) − log p(z) over z ~ q = self,
@@ -51,6 +57,7 @@ class Distribution:
             other: The distribution p, of the same event shape.
             count: How many samples of each example, where it samples.
             seed: Of these samples.
+            z: Samples of self that are at hand, `(count, …)`, to take in their place.
         """
         if not isinstance(other, Distribution):
             raise ValueError(f"`other` is of type {type(other).__name__}, expected a distribution.")
@@ -71,7 +78,8 @@ class Distribution:
                 f"`other` is a {type(other).__name__}, expected a distribution over the same "
                 f"values as {type(self).__name__}'s."
             )
-        z = self.sample(checks.positive("count", count), seed)
+        if z is None:
+            z = self.sample(checks.positive("count", count), seed)
         for _ in range(len(other.batch_shape) - len(self.batch_shape)):
             z = z[:, None]  # every sample against the other's whole batch
         return ops.mean(self.log_prob(z) - other.log_prob(z), axis=0)
@@ -136,7 +144,9 @@ def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> No
 
 
 def _noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
-    first = () if count is None else (checks.positive("count", count),)
+    if not (count is None or ops.is_tensor(count)):  # a size that only the running graph knows
+        checks.positive("count", count)
+    first = () if count is None else (count,)
     return (*first, *ops.shape(like))
 
 

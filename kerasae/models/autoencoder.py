@@ -59,8 +59,11 @@ class Autoencoder(Model):
         decoder: keras.Model,
         corruption: keras.layers.Layer | None = None,
         penalty: Any = None,
+        *,
+        build: bool = True,
         **kwargs,
     ) -> None:
+        # `build` is for subclasses that have further parts to add before anything is built.
         super().__init__(**kwargs)
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
@@ -68,8 +71,13 @@ class Autoencoder(Model):
         self.penalties = checks.penalties("penalty", penalty)
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self.penalty_tracker = keras.metrics.Mean(name="penalty") if self.penalties else None
-        if encoder.built and getattr(encoder, "inputs", None):  # else Keras builds on first use
-            self.build(encoder.input_shape)
+        if build:
+            self._build_early()
+
+    def _build_early(self) -> None:
+        """Builds at once where the shapes are known; else Keras builds on first use."""
+        if self.encoder.built and getattr(self.encoder, "inputs", None):
+            self.build(self.encoder.input_shape)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds both networks and checks that one takes what the other gives."""
@@ -77,6 +85,7 @@ class Autoencoder(Model):
         code = self.encoder(inputs)
         if not isinstance(code, keras.KerasTensor):
             raise ValueError(f"`encoder` gives {len(code)} outputs, expected one code.")
+        code = self._code(code)
         if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
             expected = self.decoder.input_shape
             if not checks.fits(code.shape[1:], expected[1:]):
@@ -95,6 +104,10 @@ class Autoencoder(Model):
         shapes = [tuple(tensor.shape[1:]) for tensor in (inputs, code, output)]
         self._shapes = dict(zip(("input", "code", "output"), shapes, strict=True))
         self.built = True
+
+    def _code(self, output: keras.KerasTensor) -> keras.KerasTensor:
+        """The code in what the encoder gives: all of it here."""
+        return output
 
     def call(self, x, training=False):
         """The reconstruction x̂ = g(f(x̃)), with x̃ = x outside training."""
@@ -146,7 +159,7 @@ class Autoencoder(Model):
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks shapes, lengths, finiteness and, under cross entropy, the range [0, 1]."""
-        bernoulli = checks.needs_unit_interval(getattr(self, "loss", None))
+        bernoulli = self._needs_unit_interval()
         self._check_input(x, unit_interval=bernoulli and y is None)
         output_shape = self._shape("output")
         if y is not None:
@@ -161,6 +174,10 @@ class Autoencoder(Model):
         if sample_weight is not None:
             checks.array("sample_weight", sample_weight)
             checks.same_length(x=x, sample_weight=sample_weight)
+
+    def _needs_unit_interval(self) -> bool:
+        """Whether targets must lie in [0, 1]."""
+        return checks.needs_unit_interval(getattr(self, "loss", None))
 
     def _shape(self, name: str) -> tuple[int | None, ...] | None:
         """Shape of one `input`, `code` or `output`, once the networks are built."""

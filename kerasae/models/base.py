@@ -72,7 +72,7 @@ class Model(keras.Model):
 
     def track(self, tracker: keras.metrics.Mean, value: Any, x: Any) -> None:
         """Adds a batch's mean to an epoch's, a short last batch counting for less."""
-        tracker.update_state(value, sample_weight=ops.shape(x)[0])
+        tracker.update_state(value, sample_weight=ops.shape(keras.tree.flatten(x)[0])[0])
 
     def compile(self, *args, jit_compile: bool | str = "auto", **kwargs) -> None:
         """Compiles as `keras.Model.compile` does."""
@@ -135,6 +135,19 @@ class Model(keras.Model):
 def target(x: Any, y: Any) -> Any:
     """What a reconstruction is held against: `y` where there is one, else the input."""
     return x if y is None else y
+
+
+class _Mean(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def batch_mean(values: Any, sample_weight: Any = None) -> Any:
+    """The mean of one value for each example, as Keras takes it of its own losses.
+
+    That is in float32, times the example's weight, and divided by the number of replicas.
+    """
+    return _Mean(name="mean", dtype="float32")(values, values, sample_weight)
 
 
 def per_example(sample_weight: Any, y_pred: Any) -> Any:

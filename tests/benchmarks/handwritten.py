@@ -1,7 +1,8 @@
 """Training loops as an expert would write them on each engine, for `fit.py` to be held against.
 
-One epoch of Adam on shuffled batches, the loss a binary cross entropy per pixel from logits. The
-four models' mathematics is written once, in the few operations that the engines share.
+One epoch of Adam on shuffled batches, the loss a binary cross entropy per pixel from logits, or for
+the variational model the bound in nats. The models' mathematics is written once, in the few
+operations that the engines share.
 """
 
 from collections.abc import Callable
@@ -9,18 +10,21 @@ from typing import Any
 
 import numpy as np
 
-# Sizes of the layers from input to output; a tied network has only the first half's kernels.
-SIZES = {
-    "plain": (784, 512, 32, 512, 784),
-    "denoising": (784, 512, 32, 512, 784),
-    "tied": (784, 300, 150, 300, 784),
-    "sparse": (784, 512, 784),
+# Inputs and outputs of the layers; a tied network has only the first half's kernels, and a
+# variational one gives 16 means and 16 log-variances.
+LAYERS = {
+    "plain": ((784, 512), (512, 32), (32, 512), (512, 784)),
+    "denoising": ((784, 512), (512, 32), (32, 512), (512, 784)),
+    "tied": ((784, 300), (300, 150), (150, 300), (300, 784)),
+    "sparse": ((784, 512), (512, 784)),
+    "variational": ((784, 512), (512, 32), (16, 512), (512, 784)),
 }
+NOISE = {"denoising": 784, "variational": 16}  # numbers of an example's noise
 
 
 def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
     """Glorot's uniform kernels, and biases of 0: kernels first, then biases."""
-    pairs = list(zip(SIZES[name], SIZES[name][1:], strict=False))
+    pairs = LAYERS[name]
     own = pairs[: len(pairs) // 2] if name == "tied" else pairs
     limits = [np.sqrt(6 / sum(pair)) for pair in own]
     kernels = [rng.uniform(-r, r, pair) for r, pair in zip(limits, own, strict=True)]
@@ -29,12 +33,12 @@ def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, weight: float) -> Any:
     """L(x, g(f(x̃))) + Ω(h), `engine` naming the functions."""
-    depth = len(SIZES[name]) - 1
+    depth = len(LAYERS[name])
     kernels, biases = p[:-depth], p[-depth:]
     if name == "tied":
         kernels = [*kernels, *(engine.transpose(kernel) for kernel in kernels[::-1])]
     h = x + noise if name == "denoising" else x
-    omega = 0.0
+    omega = kl = 0.0
     for index, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
         h = h @ kernel + bias
         if index == depth - 1:
@@ -42,13 +46,19 @@ def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, wei
         if name == "sparse":
             h = engine.sigmoid(h)
             mean = h.mean(0) if hasattr(h, "mean") else engine.mean(h, 0)
-            kl = target * engine.log(target / mean)
-            kl = kl + (1 - target) * engine.log((1 - target) / (1 - mean))
-            omega = weight * engine.sum(kl)
+            far = target * engine.log(target / mean)
+            far = far + (1 - target) * engine.log((1 - target) / (1 - mean))
+            omega = weight * engine.sum(far)
         elif name == "tied":
             h = engine.elu(h)
         elif index != depth // 2 - 1:  # the code is linear
             h = engine.relu(h)
+        elif name == "variational":
+            mean, log_variance = h[:, :16], h[:, 16:]
+            kl = 0.5 * engine.sum(engine.exp(log_variance) + mean * mean - 1 - log_variance)
+            h = mean + engine.exp(0.5 * log_variance) * noise
+    if name == "variational":
+        return (engine.sum(engine.softplus(h) - x * h) + kl) / noise.shape[0]
     return engine.mean(engine.softplus(h) - x * h) + omega
 
 
@@ -74,11 +84,13 @@ def _jax(name, start, x, target, weight, sigma):
     from jax import numpy as jnp
 
     class engine:
-        transpose, log, sum, mean = jnp.transpose, jnp.log, jnp.sum, jnp.mean
+        transpose, exp, log, sum, mean = jnp.transpose, jnp.exp, jnp.log, jnp.sum, jnp.mean
         sigmoid, elu, relu, softplus = jax.nn.sigmoid, jax.nn.elu, jax.nn.relu, jax.nn.softplus
 
     def loss_fn(p, batch, key):
-        noise = sigma * jax.random.normal(key, batch.shape) if name == "denoising" else None
+        size = NOISE.get(name)
+        noise = jax.random.normal(key, (len(batch), size)) if size else None
+        noise = sigma * noise if name == "denoising" else noise
         return loss(name, engine, p, batch, noise, target, weight)
 
     @jax.jit
@@ -110,7 +122,7 @@ def _torch(name, start, x, target, weight, sigma):
 
     class engine:
         transpose = staticmethod(lambda a: a.T)
-        log, sum, mean = torch.log, torch.sum, torch.mean
+        exp, log, sum, mean = torch.exp, torch.log, torch.sum, torch.mean
         sigmoid, relu = torch.sigmoid, torch.relu
         elu, softplus = functional.elu, functional.softplus
 
@@ -120,7 +132,9 @@ def _torch(name, start, x, target, weight, sigma):
 
     def run(rows):
         batch = data[rows]
-        noise = sigma * torch.randn_like(batch) if name == "denoising" else None
+        size = NOISE.get(name)
+        noise = torch.randn(len(batch), size) if size else None
+        noise = sigma * noise if name == "denoising" else noise
         value = loss(name, engine, p, batch, noise, target, weight)
         optimizer.zero_grad()
         value.backward()
@@ -134,7 +148,8 @@ def _tensorflow(name, start, x, target, weight, sigma):
     import tensorflow as tf
 
     class engine:
-        transpose, log, sum, mean = tf.transpose, tf.math.log, tf.reduce_sum, tf.reduce_mean
+        transpose, sum, mean = tf.transpose, tf.reduce_sum, tf.reduce_mean
+        exp, log = tf.exp, tf.math.log
         sigmoid, elu, relu, softplus = tf.sigmoid, tf.nn.elu, tf.nn.relu, tf.math.softplus
 
     p = [tf.Variable(a) for a in start]
@@ -144,7 +159,9 @@ def _tensorflow(name, start, x, target, weight, sigma):
     @tf.function(jit_compile=True)
     def step(batch):
         with tf.GradientTape() as tape:
-            noise = sigma * tf.random.normal(tf.shape(batch)) if name == "denoising" else None
+            size = NOISE.get(name)
+            noise = tf.random.normal((batch.shape[0], size)) if size else None
+            noise = sigma * noise if name == "denoising" else noise
             value = loss(name, engine, p, batch, noise, target, weight)
         t.assign_add(1.0)
         rate = 1e-3 * tf.sqrt(1 - 0.999**t) / (1 - 0.9**t)

@@ -1,0 +1,81 @@
+"""q(z|x): how the numbers that an encoder gives are read as a normal distribution.
+
+    "diagonal"     μ and log σ², as many numbers each as a code has
+    "deviation"    μ and σ itself, of any sign: log σ² is log(σ² + ε)
+    "full"         μ and a triangular B, which is learned directly: z = μ + Bε, BBᵀ = Σ
+
+The decks' latent loss, ½ Σ (σ² + μ² − 1 − log(ε + σ²)), is the divergence from N(0, I) of
+"deviation", and with log σ² for the encoder's second half that of "diagonal".
+"""
+
+import math
+from typing import Any
+
+from keras import ops
+
+from kerasae import checks
+from kerasae.distributions import Distribution, FullNormal, Normal, triangular
+
+KINDS = ("diagonal", "deviation", "full")
+EPSILON = 1e-10  # the decks' eps: a σ of 0 has a logarithm all the same
+
+Shape = tuple[int | None, ...]
+
+
+def parameters(kind: str, size: int) -> int:
+    """How many numbers an encoder must give for a code of `size` (a last axis of this size).
+
+    Example:
+
+    >>> parameters("diagonal", 16), parameters("full", 16)
+    (32, 152)
+    """
+    if checks.one_of("posterior", kind, KINDS) == "full":
+        return size * (size + 3) // 2
+    return 2 * size
+
+
+def code_shape(kind: str, shape: Shape) -> Shape:
+    """The shape of one code, for an encoder that gives numbers of shape `shape` per example.
+
+    Example:
+
+    >>> code_shape("diagonal", (7, 7, 8)), code_shape("full", (152,))
+    ((7, 7, 4), (16,))
+    """
+    checks.one_of("posterior", kind, KINDS)
+    count = shape[-1]
+    size = count // 2
+    if kind == "full":
+        size = (math.isqrt(8 * count + 9) - 3) // 2  # size (size + 3) / 2 = count
+        if len(shape) > 1:
+            raise ValueError(
+                f"`encoder` gives numbers of shape {shape}, expected a vector for a posterior with "
+                "full covariance."
+            )
+    if size < 1 or parameters(kind, size) != count:
+        expected = "2, 5, 9, … d(d + 3)/2" if kind == "full" else "an even number of them"
+        raise ValueError(
+            f"`encoder` gives {count} numbers, which are no parameters of a posterior {kind!r}, "
+            f"expected {expected}."
+        )
+    return (*shape[:-1], size)
+
+
+def distribution(kind: str, values: Any) -> Distribution:
+    """q(z|x), from what the encoder gives for a batch.
+
+    Example:
+
+    >>> q = distribution("deviation", [[1.0, 0.0, -2.0, 1.0]])
+    >>> ops.convert_to_numpy(q.mean).tolist(), ops.convert_to_numpy(q.stddev).tolist()
+    ([[1.0, 0.0]], [[2.0, 1.0]])
+    """
+    values = ops.convert_to_tensor(values)
+    size = code_shape(kind, tuple(values.shape[1:]))[-1]
+    mean, rest = ops.cast(values[..., :size], "float32"), ops.cast(values[..., size:], "float32")
+    if kind == "full":
+        return FullNormal(mean, triangular(rest))
+    if kind == "deviation":
+        rest = ops.log(ops.square(rest) + EPSILON)
+    return Normal(mean, rest)
