@@ -1,16 +1,26 @@
-"""What a code is good for: a linear classifier that reads the labels off it.
+"""What a code holds and what it is good for.
 
-    W = arg min Σᵢ ‖yᵢ − Wᵀ(hᵢ − h̄) − ȳ‖² + ridge · n · s̄² ‖W‖²,   ŷ(h) = arg max Wᵀ(h − h̄) + ȳ
+    linear probe          W = arg min Σᵢ ‖yᵢ − Wᵀ(hᵢ − h̄) − ȳ‖² + ridge · n · s̄² ‖W‖²,
+                          ŷ(h) = arg max Wᵀ(h − h̄) + ȳ
+    active units          Var_x E[z_j|x] > 0.01
+    variance explained    R² = 1 − Σ (v − v̂(z))² / Σ (v − v̄)²                  of a true factor v
+    information gap       mean over v of (I(z_j; v) − max_{i≠j} I(z_i; v)) / H(v),  j the best unit
 
-yᵢ is the one-hot label and s̄² the mean variance of a number of the code. The fit is a closed
-form, so that a difference between two codes is a difference between the codes.
+In the probe yᵢ is the one-hot label and s̄² the mean variance of a number of the code. All fits are
+closed forms, so that a difference between two codes is a difference between the codes.
 
-Alain & Bengio, "Understanding intermediate layers using linear classifier probes" (2016).
+Alain & Bengio, "Understanding intermediate layers using linear classifier probes" (2016); Burda,
+Grosse & Salakhutdinov, "Importance weighted autoencoders" (2015); Chen, Li, Grosse & Duvenaud,
+"Isolating sources of disentanglement in variational autoencoders" (2018).
 """
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasae import checks
+from kerasae.evaluation.factors import is_category, named, one_hot
 
 
 def linear_probe(
@@ -62,6 +72,230 @@ def linear_probe(
     weights = right.T @ (gain[:, None] * (left.T @ (targets - mean_target)))
     answers = classes[np.argmax((test_codes - centre) @ weights + mean_target, axis=1)]
     return float(np.mean(answers == test_labels))
+
+
+def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
+    """Which units of a code depend on the input: those whose mean E[z_j|x] varies with x.
+
+    A unit that the decoder does not use falls back to its prior: its mean is the same for all x.
+
+    Args:
+        means: Of the posteriors of examples, `(n, …)`, at least two.
+        threshold: How large the variance over the examples is, at least, of an active unit.
+
+    Returns:
+        Booleans of one code's shape; their sum is the number of active units.
+
+    Example:
+
+    >>> active_units([[0.0, 1.0], [0.1, -1.0]]).tolist()
+    [False, True]
+    """
+    means = np.asarray(means)
+    checks.array("means", means)
+    if len(means) < 2:
+        raise ValueError(f"`means` has shape {means.shape}, expected at least two examples.")
+    return means.astype(np.float64).var(axis=0) > checks.not_negative("threshold", threshold)
+
+
+def aggregated_moments(
+    means: np.ndarray, log_variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the codes of all examples together, q(z) = mean over x of q(z|x).
+
+        E[z] = E[μ],   Cov[z] = Cov[μ] + E[diag σ²]
+
+    Where the model fits its prior N(0, I), they are 0 and I.
+
+    Args:
+        means: μ, of diagonal normal posteriors, `(n, size)`.
+        log_variances: log σ², as many.
+
+    Returns:
+        Arrays of shape `(size,)` and `(size, size)`.
+
+    Example:
+
+    >>> mean, covariance = aggregated_moments([[-0.6], [0.6]], np.log([[0.64], [0.64]]))
+    >>> mean.tolist(), covariance.round(6).tolist()
+    ([0.0], [[1.0]])
+    """
+    means, log_variances = np.asarray(means, np.float64), np.asarray(log_variances, np.float64)
+    checks.array("means", means, (None,))
+    checks.array("log_variances", log_variances, means.shape[1:])
+    checks.same_length(means=means, log_variances=log_variances)
+    centred = means - means.mean(axis=0)
+    spread = np.diag(np.exp(log_variances).mean(axis=0))
+    return means.mean(axis=0), centred.T @ centred / len(means) + spread
+
+
+def variance_explained(
+    codes: np.ndarray, factors: Mapping[str, np.ndarray], examples: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """How much of each true factor can be read off the codes: R² on examples not fitted to.
+
+    Read by kernel ridge regression, linear or with Gaussians of one of four widths. The kernel and
+    the ridge are those of the smallest leave-one-out error among the examples fitted to.
+
+    Args:
+        codes: `(n, …)`, at least 20.
+        factors: Names to values `(n,)`, such as a split's `factors`. Whole numbers are categories:
+            of these it is the variance of the one-hot columns, all together, that is explained.
+        examples: How many to use at most, half to fit to and half to measure on.
+        seed: Of the split into halves.
+
+    Returns:
+        R² of each factor: 1 where it is known from the code, about 0 where the code says nothing,
+        a little below if what was fitted was chance.
+
+    Example:
+
+    >>> slant, width = np.random.default_rng(0).uniform(-1, 1, size=(2, 400))
+    >>> codes = np.stack([slant**3, slant - 1], axis=1)
+    >>> found = variance_explained(codes, {"slant": slant, "width": width})
+    >>> found["slant"] > 0.99, abs(found["width"]) < 0.1
+    (True, True)
+    """
+    codes, factors = _codes_and_factors(codes, factors)
+    if len(codes) < 20:
+        raise ValueError(f"`codes` has {len(codes)} examples, expected at least 20.")
+    order = np.random.default_rng(seed).permutation(len(codes))
+    order = order[: checks.positive("examples", examples, least=20)]
+    fit, test = order[: len(order) // 2], order[len(order) // 2 :]
+    parts = [
+        one_hot(values) if is_category(values) else values[:, None].astype(np.float64)
+        for values in factors.values()
+    ]
+    owner = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
+    targets = np.hstack(parts)
+    mean = targets[fit].mean(axis=0)
+    found = _kernel_ridge(codes[fit], targets[fit] - mean, codes[test], owner) + mean
+    left, all_of_it = (np.sum((targets[test] - guess) ** 2, axis=0) for guess in (found, mean))
+    return {
+        name: float(1 - left[owner == factor].sum() / all_of_it[owner == factor].sum())
+        for factor, name in enumerate(factors)
+    }
+
+
+class InformationGap(NamedTuple):
+    """How much each factor has a unit of its own; see `mutual_information_gap`."""
+
+    score: float
+    gaps: dict[str, float]
+    information: dict[str, np.ndarray]
+
+
+def mutual_information_gap(
+    codes: np.ndarray, factors: Mapping[str, np.ndarray], bins: int = 20
+) -> InformationGap:
+    """Disentanglement: whether each true factor is told by one unit and by no other.
+
+        gap(v) = (I(z_j; v) − max_{i≠j} I(z_i; v)) / H(v),   j the unit that tells most of v
+
+    Units, and factors that are measured, are cut at their quantiles into bins that hold equally
+    many examples: no rising function of a unit changes anything. What chance adds to a mutual
+    information, about bins² / 2n nats, mostly cancels in the gap: use some thousand examples.
+
+    Args:
+        codes: `(n, …)`, of at least two units.
+        factors: Names to values `(n,)`, such as a split's `factors`. Whole numbers are categories.
+        bins: How many, at most.
+
+    Returns:
+        The `score`, which is the mean of the `gaps` of the factors (1 if each has a unit of its
+        own, 0 if each is spread evenly over two units or more, or told by none), and for each
+        factor the `information` of all units, I(z_j; v) / H(v), `(units,)`.
+
+    Example:
+
+    >>> slant, width = np.random.default_rng(0).normal(size=(2, 4000))
+    >>> factors = {"slant": slant, "width": width}
+    >>> apart, mixed = [slant, width], [slant + width, slant - width]
+    >>> [mutual_information_gap(np.transpose(z), factors).score > 0.9 for z in (apart, mixed)]
+    [True, False]
+    """
+    codes, factors = _codes_and_factors(codes, factors)
+    if codes.shape[1] < 2:
+        raise ValueError("`codes` have one unit, expected at least two: the gap is between units.")
+    bins = checks.positive("bins", bins, least=2)
+    units = [_binned(unit, bins) for unit in codes.T]
+    information = {}
+    for name, values in factors.items():
+        values = values if is_category(values) else _binned(values.astype(np.float64), bins)
+        values = np.unique(values, return_inverse=True)[1]
+        told = np.array([_mutual_information(unit, values) for unit in units])
+        information[name] = told / _mutual_information(values, values)  # I(v; v) = H(v)
+    ranked = {name: np.sort(told)[::-1] for name, told in information.items()}
+    gaps = {name: float(told[0] - told[1]) for name, told in ranked.items()}
+    return InformationGap(float(np.mean(list(gaps.values()))), gaps, information)
+
+
+def _kernel_ridge(
+    codes: np.ndarray, targets: np.ndarray, new_codes: np.ndarray, owner: np.ndarray
+) -> np.ndarray:
+    """Targets of new codes: K' (K + λI)⁻¹ Y, K and λ chosen for each factor.
+
+    The leave-one-out residuals are (K + λI)⁻¹ Y / diag (K + λI)⁻¹ (Rasmussen & Williams, "Gaussian
+    processes for machine learning", 2006, section 5.4.2).
+    """
+    centre, spread = codes.mean(axis=0), codes.std(axis=0)
+    codes, new_codes = codes - centre, new_codes - centre
+    # Gaussians see the code as it is: a unit that hardly varies must not be blown up to the size
+    # of the others. For the linear kernel it must, since no scale matters to a linear function.
+    scale = np.where(spread > 1e-7 * spread.max(), spread, np.inf)
+    kernels = [lambda a, b: (a / scale) @ (b / scale).T / codes.shape[1]]
+    size = 2 * np.sum(spread**2)  # the mean squared distance between two codes
+    if size > 0:
+        lengths = np.array([0.1, 0.3, 1.0, 3.0]) ** 2 * size
+        kernels += [lambda a, b, s=s: np.exp(-_squared_distances(a, b) / (2 * s)) for s in lengths]
+    best = np.full(owner.max() + 1, np.inf)
+    found = np.zeros((len(new_codes), len(owner)))
+    for kernel in kernels:
+        known, new = kernel(codes, codes), kernel(new_codes, codes)
+        for ridge in len(codes) * np.array([1e-7, 1e-5, 1e-3, 1e-1]):
+            inverse = np.linalg.inv(known + ridge * np.eye(len(codes)))
+            weights = inverse @ targets
+            residuals = weights / np.diag(inverse)[:, None]
+            errors = np.bincount(owner, np.sum(residuals**2, axis=0))
+            better = (errors < best)[owner]
+            best = np.minimum(errors, best)
+            found[:, better] = new @ weights[:, better]
+    return found
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T
+    return np.maximum(squares, 0)
+
+
+def _binned(values: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each value, cut at the quantiles; equal values share one."""
+    edges = np.unique(np.quantile(values, np.arange(1, bins) / bins))
+    return np.searchsorted(edges, values, side="right")
+
+
+def _mutual_information(first: np.ndarray, second: np.ndarray) -> float:
+    """I = Σ p(a, b) log (p(a, b) / p(a) p(b)) of two lists of small whole numbers, in nats."""
+    joint = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(joint, (first, second), 1 / len(first))
+    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+    there = joint > 0
+    return max(0.0, float(np.sum(joint[there] * np.log(joint[there] / apart[there]))))
+
+
+def _codes_and_factors(codes: Any, factors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Codes as float64 of shape (n, size) and the factors, none of them constant, checked."""
+    codes = np.asarray(codes)
+    checks.array("codes", codes)
+    factors = named("factors", factors, len(codes))
+    if not factors:
+        raise ValueError("`factors` is empty, expected at least one true factor.")
+    for name, values in factors.items():
+        if values.min() == values.max():
+            raise ValueError(
+                f"`factors[{name!r}]` is {values[0]} throughout, expected a factor that varies."
+            )
+    return codes.reshape(len(codes), -1).astype(np.float64), factors
 
 
 def _pair(

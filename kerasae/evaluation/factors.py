@@ -1,0 +1,80 @@
+"""True factors as numbers: a category of k kinds becomes k columns, one for each kind.
+
+Whole numbers and booleans name a category, as in `Split.factors`; floating-point numbers measure.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerasae import checks
+
+
+def named(name: str, values: Any, count: int) -> dict[str, np.ndarray]:
+    """Factors by name, each of shape `(count,)`, checked.
+
+    Example:
+
+    >>> named("factors", {"slant": [0.1, 0.2]}, count=2)
+    {'slant': array([0.1, 0.2])}
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"`{name}` is of type {type(values).__name__}, expected names to values, as a split's "
+            "`factors` are."
+        )
+    found = {}
+    for key, value in values.items():
+        value = np.asarray(value)
+        checks.array(called := f"{name}[{key!r}]", value)
+        if value.shape != (count,):
+            raise ValueError(f"`{called}` has shape {value.shape}, expected {(count,)}.")
+        found[key] = value
+    return found
+
+
+def is_category(values: np.ndarray) -> bool:
+    """Whether a factor names a kind and does not measure.
+
+    Example:
+
+    >>> is_category(np.array([0, 2, 1])), is_category(np.array([0.5, 2.0]))
+    (True, False)
+    """
+    return values.dtype.kind in "iub"
+
+
+def one_hot(values: np.ndarray) -> np.ndarray:
+    """One column for each kind that occurs, 1 where it does.
+
+    Example:
+
+    >>> one_hot(np.array([3, 7, 3])).tolist()
+    [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+    """
+    kinds, index = np.unique(values, return_inverse=True)
+    return np.eye(len(kinds))[index]
+
+
+def columns(name: str, values: Any, count: int) -> np.ndarray:
+    """Factors by name, or plain numbers `(count,)` or `(count, k)`, as columns to regress on.
+
+    Example:
+
+    >>> columns("others", {"slant": [0.5, 0.2], "digit": [3, 7]}, count=2).tolist()
+    [[0.5, 1.0, 0.0], [0.2, 0.0, 1.0]]
+    """
+    if not isinstance(values, Mapping):
+        values = np.asarray(values)
+        checks.array(name, values)
+        if values.ndim > 2 or len(values) != count:
+            raise ValueError(
+                f"`{name}` has shape {values.shape}, expected ({count},) or ({count}, any)."
+            )
+        return values.reshape(count, -1).astype(np.float64)
+    parts = [
+        one_hot(value) if is_category(value) else value[:, None].astype(np.float64)
+        for value in named(name, values, count).values()
+    ]
+    return np.hstack([np.zeros((count, 0)), *parts])

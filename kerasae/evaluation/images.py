@@ -1,0 +1,430 @@
+"""How good samples are: their distance from the data, copies, modes, sharpness.
+
+    energy distance     D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖
+    MMD                 M² = E k(x, x') + E k(y, y') − 2 E k(x, y),   k a mean of Gaussians
+    Fréchet             F² = ‖μ − ν‖² + tr(Σ + T − 2 (Σ T)^½)
+
+The first two are 0 for equal distributions and for no others. They are estimated without bias: two
+sets from one distribution give 0 on average, now and then less. The third compares means and
+covariances of features, and is biased upwards by an amount that falls with the number of samples.
+
+Székely & Rizzo, "Energy statistics: a class of statistics based on distances" (2013); Gretton et
+al., "A kernel two-sample test" (2012); Heusel et al., "GANs trained by a two time-scale update
+rule converge to a local Nash equilibrium" (2017).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from kerasae import checks
+from kerasae.evaluation import networks
+
+PAIRS = 2**22  # distances that are held at once
+
+Similarity = Callable[[np.ndarray], np.ndarray]  # of squared distances
+
+
+def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The energy distance between two sample sets, D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖.
+
+    For how far from 0 chance takes it, see `two_sample`.
+
+    Args:
+        x: Samples `(n, …)`, at least two.
+        y: Samples `(m, …)`, at least two.
+
+    Example:
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 1000, 3))
+    >>> abs(energy_distance(x, y)) < 0.01 < energy_distance(x, y + 1)
+    True
+    """
+    x, y = _samples(x, y)
+    return float(_distances(x, y, _minus_distance, [np.arange(len(x))])[0])
+
+
+def mmd(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None = None) -> float:
+    """The squared maximum mean discrepancy, M² = E k(x, x') + E k(y, y') − 2 E k(x, y).
+
+    The kernel k is a mean of Gaussians. For how far from 0 chance takes it, see `two_sample`.
+
+    Args:
+        x: Samples `(n, …)`, at least two.
+        y: Samples `(m, …)`, at least two.
+        bandwidths: Widths s of the Gaussians; `None` for a half, one and two times the median
+            distance between samples (the first 500 of each set).
+
+    Example:
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 1000, 3))
+    >>> abs(mmd(x, y)) < 0.01 < mmd(x, y + 1)
+    True
+    """
+    x, y = _samples(x, y)
+    return float(_distances(x, y, _gaussian(x, y, bandwidths), [np.arange(len(x))])[0])
+
+
+class TwoSample(NamedTuple):
+    """A distance beside what chance gives; see `two_sample`."""
+
+    distance: float
+    chance: float
+    p_value: float
+
+
+def two_sample(
+    x: np.ndarray, y: np.ndarray, distance: str = "energy", permutations: int = 200, seed: int = 0
+) -> TwoSample:
+    """Whether two sample sets differ by more than chance: a permutation test.
+
+    Both sets are mixed and split anew, again and again. If they came from one distribution, the
+    distance between them would be like those between the mixed sets.
+
+    Args:
+        x: Samples `(n, …)`, at least two.
+        y: Samples `(m, …)`, at least two.
+        distance: `"energy"` or `"mmd"`.
+        permutations: How many splits.
+        seed: Of the splits.
+
+    Returns:
+        The `distance`; `chance`, which 95 % of the mixed sets' distances do not exceed; the
+        `p_value`, the share of them (and of the sets as they came) that reaches the distance.
+
+    Example:
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 3))
+    >>> two_sample(x, y).p_value > 0.05 > two_sample(x, y + 1).p_value
+    True
+    """
+    x, y = _samples(x, y)
+    checks.one_of("distance", distance, ("energy", "mmd"))
+    similarity = _minus_distance if distance == "energy" else _gaussian(x, y, None)
+    rng, count = np.random.default_rng(seed), len(x) + len(y)
+    splits = [np.arange(len(x))]
+    for _ in range(checks.positive("permutations", permutations)):
+        splits.append(rng.permutation(count)[: len(x)])
+    found, *mixed = _distances(x, y, similarity, splits)
+    reached = np.sum(np.array(mixed) >= found - 1e-12 * abs(found))  # a split may be the sets again
+    return TwoSample(
+        distance=float(found),
+        chance=float(np.quantile(mixed, 0.95)),
+        p_value=float((1 + reached) / (1 + permutations)),
+    )
+
+
+def frechet_distance(
+    x: np.ndarray, y: np.ndarray, network: str | keras.Model | None = "digits"
+) -> float:
+    """The squared Fréchet distance between two sets of images, in the features of a network.
+
+    Each set is summed up by the mean and the covariance of its features. What is known as FID is
+    this with the features of another network. Numbers can be compared where the network, the
+    real images and the number of samples are the same, and only there.
+
+    Args:
+        x: Images `(n, …)`, more than there are features.
+        y: Images `(m, …)`, more than there are features.
+        network: `"digits"` or `"faces"` (see `kerasae.evaluation.networks`, 64 features each), a
+            model of yours that gives a vector for each image, or `None` if x and y are features.
+
+    Example:
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 5000, 3))
+    >>> round(frechet_distance(x, 2 * y + 1, network=None))  # 3 (1² + (2 − 1)²)
+    6
+    """
+    if network is not None:
+        x, y = networks.features(x, network), networks.features(y, network)
+    x, y = _samples(x, y)
+    for name, samples in (("x", x), ("y", y)):
+        if len(samples) <= samples.shape[1]:
+            raise ValueError(
+                f"`{name}` has {len(samples)} examples and {samples.shape[1]} features, expected "
+                "more examples than features: their covariance is singular."
+            )
+    return frechet_of_normals(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
+
+
+def frechet_of_normals(
+    mean_x: np.ndarray, covariance_x: np.ndarray, mean_y: np.ndarray, covariance_y: np.ndarray
+) -> float:
+    """The squared Fréchet distance of two normal distributions, ‖μ − ν‖² + tr(Σ + T − 2 (Σ T)^½).
+
+    It is their squared Wasserstein-2 distance. (Σ T)^½ has the trace of (Σ^½ T Σ^½)^½, which is the
+    sum of the singular values of Σ^½ T^½: symmetric roots only, and none of a difference.
+
+    Args:
+        mean_x: μ, `(d,)`.
+        covariance_x: Σ, `(d, d)`.
+        mean_y: ν, `(d,)`.
+        covariance_y: T, `(d, d)`.
+
+    Example:
+
+    >>> frechet_of_normals([0.0], [[4.0]], [3.0], [[1.0]])  # 3² + (2 − 1)²
+    10.0
+    """
+    gap = np.asarray(mean_x, np.float64) - np.asarray(mean_y, np.float64)
+    sigma, tau = (np.atleast_2d(np.asarray(c, np.float64)) for c in (covariance_x, covariance_y))
+    if not gap.ndim == 1 or not sigma.shape == tau.shape == 2 * gap.shape:
+        raise ValueError(
+            f"`covariance_x` and `covariance_y` have shapes {sigma.shape} and {tau.shape}, "
+            f"expected {2 * gap.shape} for means of shape {gap.shape}."
+        )
+    overlap = np.linalg.svd(_root(sigma) @ _root(tau), compute_uv=False).sum()
+    return float(max(gap @ gap + np.trace(sigma) + np.trace(tau) - 2 * overlap, 0))
+
+
+def nearest(
+    samples: np.ndarray, training: np.ndarray, count: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The training examples that are nearest to samples, to look at beside them.
+
+    Args:
+        samples: `(n, …)`.
+        training: `(m, …)`, examples of the same shape.
+        count: How many neighbours, the nearest first.
+
+    Returns:
+        Indices into `training` and Euclidean distances, both `(n, count)`.
+
+    Example:
+
+    >>> indices, distances = nearest([[0.2, 0.0]], [[5.0, 0.0], [0.2, 0.5]])
+    >>> indices.tolist(), distances.tolist()
+    ([[1]], [[0.5]])
+    """
+    samples, training = _pair("samples", samples, "training", training)
+    if checks.positive("count", count) > len(training):
+        raise ValueError(f"`count` is {count}, expected at most {len(training)}, as in `training`.")
+    indices, distances = [], []
+    for start, squares in _squares(samples, training):
+        found = np.argpartition(squares, count - 1, axis=1)[:, :count]
+        # Once more by differences, in which a copy is at distance 0.
+        chunk = samples[start : start + len(found)]
+        exact = np.stack(
+            [np.linalg.norm(chunk - training[column], axis=1) for column in found.T], axis=1
+        )
+        order = np.argsort(exact, axis=1, kind="stable")
+        indices.append(np.take_along_axis(found, order, axis=1))
+        distances.append(np.take_along_axis(exact, order, axis=1))
+    return np.concatenate(indices), np.concatenate(distances)
+
+
+class Copying(NamedTuple):
+    """Whether samples are copies; see `copying`."""
+
+    share: float
+    error: float
+    ratio: float
+
+
+def copying(
+    samples: np.ndarray, training: np.ndarray, held_out: np.ndarray, seed: int = 0
+) -> Copying:
+    """Whether samples are nearer to the training examples than to others of the same kind.
+
+    A model that learned the distribution has no reason to prefer the examples that it saw to
+    those that it did not: half of its samples are nearer to either. Of the larger set as many
+    examples are drawn as the smaller one has, for among more there is a nearer one.
+
+    Args:
+        samples: `(n, …)`, drawn from the model.
+        training: Examples that it was trained on.
+        held_out: Examples of the same distribution that it was not trained on.
+        seed: Of what is drawn from the larger set.
+
+    Returns:
+        The `share` of samples that are nearer to a training example, ½ of the ties included; its
+        standard `error` around ½ where nothing is copied, which knows that samples share their
+        neighbours; and the `ratio`, the median of the distance to the nearest training example
+        over that to the nearest held-out one: 1 where nothing is copied, 0 for copies.
+
+    Example:
+
+    >>> samples, training, held_out = np.random.default_rng(0).normal(size=(3, 500, 4))
+    >>> honest = copying(samples, training, held_out)
+    >>> abs(honest.share - 0.5) < 3 * honest.error
+    True
+    >>> copying(training + 0.01, training, held_out).share
+    1.0
+    """
+    _, training = _pair("samples", samples, "training", training)
+    samples, held_out = _pair("samples", samples, "held_out", held_out)
+    rng, size = np.random.default_rng(seed), min(len(training), len(held_out))
+    training, held_out = (
+        part[np.sort(rng.choice(len(part), size, replace=False))] for part in (training, held_out)
+    )
+    (seen, to_seen), (new, to_new) = (
+        [column[:, 0] for column in nearest(samples, part)] for part in (training, held_out)
+    )
+    nearer = np.where(to_seen == to_new, 0.5, to_seen < to_new)
+    # If it is chance which half of all examples was trained on, the share is Σⱼ cⱼ sⱼ / n, where cⱼ
+    # samples have example j as the nearest of all, and sⱼ says whether j is in the drawn half.
+    counts = np.bincount(np.where(to_seen < to_new, seen, size + new), minlength=2 * size)
+    variance = np.var(counts) * size**2 / (2 * size - 1)
+    positive = np.maximum(to_new, np.finfo(float).tiny)
+    return Copying(
+        share=float(nearer.mean()),
+        error=float(np.sqrt(variance) / len(samples)),
+        ratio=float(np.median(np.where(to_seen == to_new, 1, to_seen / positive))),
+    )
+
+
+class Modes(NamedTuple):
+    """Which modes samples cover; see `modes_covered`."""
+
+    covered: int
+    counts: np.ndarray
+    quality: float
+
+
+def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least: int = 1) -> Modes:
+    """How many known modes a sample set covers, and how many of its samples lie in one.
+
+    A sample belongs to the nearest centre, and is good if it lies within the radius of it: three
+    standard deviations hold 98.9 % of a round normal distribution in two dimensions.
+
+    Srivastava et al., "VEEGAN: reducing mode collapse in GANs using implicit variational learning"
+    (2017).
+
+    Args:
+        samples: `(n, …)`.
+        centres: Of the modes, `(modes, …)`.
+        radius: How far from its centre a good sample may lie.
+        least: How many good samples cover a mode.
+
+    Returns:
+        How many modes are `covered`; the `counts` of good samples, `(modes,)`; the `quality`,
+        which is the share of good samples.
+
+    Example:
+
+    >>> modes_covered([[0.1], [0.2], [5.3], [7.0]], centres=[[0.0], [5.0], [9.0]], radius=0.5)
+    Modes(covered=2, counts=array([2, 1, 0]), quality=0.75)
+    """
+    radius, least = checks.not_negative("radius", radius), checks.positive("least", least)
+    samples, centres = _pair("samples", samples, "centres", centres)
+    mode, distance = (found[:, 0] for found in nearest(samples, centres))
+    counts = np.bincount(mode[distance <= radius], minlength=len(centres))
+    return Modes(int(np.sum(counts >= least)), counts, float(np.mean(distance <= radius)))
+
+
+def gradient_energy(images: np.ndarray) -> np.ndarray:
+    """How sharp images are: the mean squared difference between neighbouring pixels.
+
+        mean over pixels of (x_{i+1,j} − x_{i,j})² + (x_{i,j+1} − x_{i,j})²
+
+    An average of several answers is less sharp than each of them is.
+
+    Args:
+        images: `(n, height, width)` or `(n, height, width, channels)`.
+
+    Returns:
+        Array of shape `(n,)`.
+
+    Example:
+
+    >>> edge = np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, axis=0)
+    >>> gradient_energy([edge, np.repeat([[0.0, 0.25, 0.75, 1.0]], 4, axis=0)]).round(3).tolist()
+    [0.333, 0.125]
+    """
+    images = np.asarray(images)
+    checks.array("images", images)
+    if images.ndim not in (3, 4) or min(images.shape[1:3]) < 2:
+        raise ValueError(
+            f"`images` has shape {images.shape}, expected (n, height, width) or (n, height, width, "
+            "channels), with sides of at least 2."
+        )
+    images = images.astype(np.float64)
+    return sum(
+        np.mean(np.diff(images, axis=axis) ** 2, axis=tuple(range(1, images.ndim)))
+        for axis in (1, 2)
+    )
+
+
+def _distances(
+    x: np.ndarray, y: np.ndarray, similarity: Similarity, splits: Sequence[np.ndarray]
+) -> np.ndarray:
+    """E k(a, a') + E k(b, b') − 2 E k(a, b) for splits of x and y together into a and b.
+
+    A split is the indices of a. With −‖x − y‖ for k this is the energy distance.
+    """
+    both, n, m = np.concatenate([x, y]), len(x), len(y)
+    inside = np.zeros((len(both), len(splits)))
+    for column, split in enumerate(splits):
+        inside[split, column] = 1
+    total, to_a, within = 0.0, 0.0, 0.0
+    for start, squares in _squares(both, both, later=True):
+        k = np.triu(similarity(squares), 1)  # each pair once, and none of a sample with itself
+        rows = inside[start : start + len(k)]
+        sums = k @ inside[start:]
+        total += 2 * k.sum()
+        to_a += sums.sum(axis=0) + k.sum(axis=1) @ rows
+        within += 2 * np.sum(sums * rows, axis=0)
+    between = to_a - within
+    rest = total - within - 2 * between
+    return within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * between / (n * m)
+
+
+def _minus_distance(squares: np.ndarray) -> np.ndarray:
+    return -np.sqrt(squares)
+
+
+def _gaussian(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None) -> Similarity:
+    """The kernel, a mean of Gaussians of several widths."""
+    if bandwidths is None:
+        some = np.concatenate([x[:500], y[:500]])
+        squares = np.concatenate([squares for _, squares in _squares(some, some)])
+        median = np.sqrt(np.median(squares[np.triu_indices(len(some), 1)]))
+        bandwidths = [0.5 * median, median, 2 * median] if median > 0 else [1.0]
+    widths = np.asarray(bandwidths, np.float64)
+    if widths.ndim != 1 or widths.size == 0 or not np.all((widths > 0) & np.isfinite(widths)):
+        raise ValueError(f"`bandwidths` is {bandwidths!r}, expected a list of positive numbers.")
+    return lambda squares: sum(np.exp(squares / (-2 * s**2)) for s in widths) / len(widths)
+
+
+def _squares(x: np.ndarray, y: np.ndarray, later: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+    """Chunks of x: where each begins, and its squared distances to all of y, or to y from there."""
+    centre = y.mean(axis=0)  # centred, for what a difference of squares loses
+    x, y = x - centre, y - centre
+    lengths = np.sum(y**2, axis=1)
+    rows = max(1, PAIRS // len(y))
+    for start in range(0, len(x), rows):
+        chunk = x[start : start + rows]
+        # ‖x − y‖² = ‖x‖² + ‖y‖² − 2xy
+        first = start if later else 0
+        squares = np.sum(chunk**2, axis=1)[:, None] + lengths[first:] - 2 * chunk @ y[first:].T
+        yield start, np.maximum(squares, 0)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root; eigenvalues that rounding took below 0 count as 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def _samples(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two sample sets as float64 of shape (n, size), checked."""
+    x, y = _pair("x", x, "y", y)
+    for name, samples in (("x", x), ("y", y)):
+        if len(samples) < 2:
+            raise ValueError(f"`{name}` has one example, expected at least two.")
+    return x, y
+
+
+def _pair(first_name: str, first: Any, name: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays of examples of one shape, as float64 of shape (n, size)."""
+    first, second = np.asarray(first), np.asarray(second)
+    checks.array(first_name, first)
+    checks.array(name, second)
+    if second.shape[1:] != first.shape[1:]:
+        raise ValueError(
+            f"`{name}` has examples of shape {second.shape[1:]}, expected {first.shape[1:]} as in "
+            f"`{first_name}`."
+        )
+    return tuple(array.reshape(len(array), -1).astype(np.float64) for array in (first, second))

@@ -1,0 +1,116 @@
+"""Two fixed networks that look at images, for measures that need a space of features.
+
+    image → three convolutions → 64 features → ReLU → what is known about the image
+
+They were trained to tell what the embedded sets know about each image, so that their features keep
+what matters in it and drop what does not. They ship with the package and never change: a number
+measured with one can be held against any other measured with the same one.
+
+    "digits"    28×28×1, on strokes: which digit; thickness, slant, rotation, width
+    "faces"     32×32×3 (or 64×64×3, averaged down), on faces: all attributes, the smile first
+
+On new images "digits" names 98.1 % of the digits of strokes, and 96.1 % of MNIST's test set, of
+which it has seen none; it explains .96 of the variance of the thickness, .81 of the slant, .52 of
+the width and .29 of the rotation. "faces" explains .95 to .999 of the variance of what is
+measured, and names all glasses and hair styles and 93 % of the extras. 2,000 new images are at a
+Fréchet distance of about 0.14 (digits) and 0.18 (faces) from 2,000 others.
+
+`python -m kerasae.evaluation.networks` is how they were made.
+"""
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasae import checks, presets
+
+FOLDER = Path(__file__).parent
+NAMES = ("digits", "faces")
+FEATURES = 64
+
+
+@functools.cache
+def load(name: str) -> keras.Model:
+    """The network itself: images to a dictionary of `features` and all that it tells.
+
+    Args:
+        name: `"digits"` or `"faces"`.
+
+    Example:
+
+    >>> list(load("digits").output)
+    ['features', 'digit', 'thickness', 'slant', 'rotation', 'width']
+    """
+    model = presets.load(keras.Model, FOLDER / checks.one_of("network", name, NAMES))
+    model.trainable = False
+    return model
+
+
+def features(
+    images: np.ndarray, network: str | keras.Model = "digits", batch_size: int = 512
+) -> np.ndarray:
+    """The features of images, where alike images are near each other.
+
+    Args:
+        images: Values from 0 to 1, of the network's size, or of twice its height and width.
+        network: One of the fixed networks by name, or a model of yours that takes the images and
+            gives one vector for each, such as an encoder.
+        batch_size: Images at a time.
+
+    Returns:
+        Array of shape `(n, 64)`, before their ReLU.
+
+    Example:
+
+    >>> features(np.zeros((5, 64, 64, 3)), "faces").shape
+    (5, 64)
+    """
+    if isinstance(network, keras.Model):
+        checks.array("images", images := np.asarray(images))
+        found = network.predict(images, batch_size=batch_size, verbose=0)
+        if not (hasattr(found, "shape") and len(found.shape) == 2):
+            raise ValueError(
+                "`network` gives no array (n, size), expected a vector for each image."
+            )
+        return found
+    return _outputs(images, network, batch_size)["features"]
+
+
+def attributes(
+    images: np.ndarray, network: str = "faces", batch_size: int = 512
+) -> dict[str, np.ndarray]:
+    """What a fixed network tells about images, in the units of the data set's factors.
+
+    Args:
+        images: Values from 0 to 1, of the network's size, or of twice its height and width.
+        network: `"digits"` or `"faces"`.
+        batch_size: Images at a time.
+
+    Returns:
+        By name: for what is measured `(n,)`, for what is a category the probabilities
+        `(n, kinds)`.
+
+    Example:
+
+    >>> from kerasae.datasets import faces
+    >>> told = attributes(faces.render({"smile": [-1.0, 1.0], "glasses": [0, 1]}) / 255)
+    >>> (told["smile"] > 0).tolist(), told["glasses"].argmax(axis=1).tolist()
+    ([False, True], [0, 1])
+    """
+    told = _outputs(images, network, batch_size)
+    told.pop("features")
+    return {name: value[:, 0] if value.shape[1] == 1 else value for name, value in told.items()}
+
+
+def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.ndarray]:
+    model = load(name)
+    height, width, channels = model.input_shape[1:]
+    images = np.asarray(images)
+    if images.shape[1:] == (2 * height, 2 * width, channels):
+        images = images.reshape(-1, height, 2, width, 2, channels).mean(axis=(2, 4))
+    checks.array("images", images, (height, width, channels), unit_interval=True)
+    size = checks.positive("batch_size", batch_size)
+    found = model.predict(images.astype("float32"), batch_size=size, verbose=0)
+    return {key: found[key] for key in model.output}  # Keras sorts them on one backend
