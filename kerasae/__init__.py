@@ -15,6 +15,7 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import Classifier
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising import DenoisingAutoencoder
+from kerasae.models.gan import GAN
 from kerasae.models.predictive import PredictiveSparseDecomposition
 from kerasae.models.sparse import SparseAutoencoder
 from kerasae.models.stacked import StackedAutoencoder
@@ -23,6 +24,7 @@ from kerasae.models.variational import VariationalAutoencoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "GAN",
     "Autoencoder",
     "Classifier",
     "ContractiveAutoencoder",

@@ -10,22 +10,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 WORKER = """
-import json, sys
+import importlib, json, sys
 import numpy as np, keras
-import kerasae
 print(keras.backend.backend(), flush=True)
 for line in sys.stdin:
     job = json.loads(line)
     try:
-        x = np.load(job["inputs"])
+        module = importlib.import_module(job["module"])
+        x = [np.load(path) for path in job["inputs"]]
+        names = job["names"]
+        x = dict(zip(names, x, strict=True)) if names else x[0] if len(x) == 1 else x
         if job["path"].endswith(".keras"):
             model = keras.saving.load_model(job["path"])
         else:
-            model = getattr(kerasae, job["class"]).from_preset(job["path"])
+            model = getattr(module, job["class"]).from_preset(job["path"])
         np.save(job["outputs"], model.predict(x, verbose=0))
         print("ok", flush=True)
     except Exception as error:
@@ -49,15 +52,19 @@ class OtherBackends:
             assert installed == others, f"only {installed} of {others} are installed"
         return installed
 
-    def outputs(self, path: Path, x: np.ndarray, model_class: str) -> dict[str, np.ndarray]:
-        """What each other backend predicts for `x` with the model saved at `path`."""
-        inputs = path.parent / "inputs.npy"
-        np.save(inputs, x)
+    def outputs(self, path: Path, x: Any, model_class: type) -> dict[str, np.ndarray]:
+        """What each other backend predicts for `x`, an array, or a list or dict of several."""
+        inputs, names = [], list(x) if isinstance(x, dict) else None
+        arrays = list(x.values()) if names else x if isinstance(x, list) else [x]
+        for index, array in enumerate(arrays):
+            inputs.append(str(path.parent / f"inputs-{index}.npy"))
+            np.save(inputs[-1], array)
         results = {}
         for name in self.names:
             outputs = path.parent / f"outputs-{name}.npy"
-            job = {"path": str(path), "inputs": str(inputs), "outputs": str(outputs)}
-            answer = self._ask(name, json.dumps({**job, "class": model_class}))
+            job = {"path": str(path), "inputs": inputs, "outputs": str(outputs)}
+            job |= {"names": names, "module": model_class.__module__, "class": model_class.__name__}
+            answer = self._ask(name, json.dumps(job))
             assert answer == "ok", f"{name} could not load {path.name}: {answer}"
             results[name] = np.load(outputs)
         return results

@@ -19,6 +19,7 @@ from kerasae import checks
 from kerasae.callbacks import WholeSetMean
 from kerasae.models.base import Model
 from kerasae.penalties import Penalty
+from kerasae.training.replicas import unscaled
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -146,10 +147,11 @@ class Autoencoder(Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L(x, x̂) + Ω(h), plus what regularizers inside the networks add."""
-        loss = reconstruction = super().compute_loss(x, y, y_pred, sample_weight, training)
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        reconstruction = unscaled(loss)
         added = self.losses  # once: Keras walks through all layers for it
         if added:
-            reconstruction = loss - sum(ops.sum(each) for each in added)
+            reconstruction = reconstruction - sum(ops.sum(each) for each in added)
         if self.penalties:
             # Keras lists a model's own losses, here Ω from `call`, before those of its layers;
             # there is none when it first traces the loss, to learn its shape.

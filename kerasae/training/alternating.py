@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from kerasae.training.optimizer_group import OptimizerGroup
+from kerasae.training.replicas import replicas, unscaled
 
 Tensor = Any
 LossFunction = Callable[[], Tensor]
@@ -48,7 +49,8 @@ if keras.backend.backend() == "jax":
             # player's variables again: the later value counts.
             mapping = [*zip(state, values, strict=True)]
             mapping += zip(variables, player_values, strict=True)
-            with keras.StatelessScope(mapping) as scope:
+            # What layers add to the loss can then be read as `self.losses` inside `loss_fn`.
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 loss = loss_fn()
                 scaled = optimizer.scale_loss(loss)
             return scaled, (loss, [scope.get_current_value(variable) for variable in state])
@@ -103,7 +105,7 @@ else:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             loss = loss_fn()
-            scaled = optimizer.scale_loss(loss)
+            scaled = optimizer.scale_loss(loss) / replicas()  # whose gradients are added up
         return loss, tape.gradient(scaled, values)
 
     def _apply(optimizer: Optimizer, gradients: list[Tensor], variables: Variables) -> None:
@@ -118,6 +120,10 @@ class AlternatingModel(keras.Model):
     Autoencoder)`. Every part of the loss is a `keras.metrics.Mean` made in `__init__` and updated
     in both `play` and `compute_loss`: it appears under its own name in the logs, averaged over
     the epoch, in training and validation alike.
+
+    A loss is a plain mean over the batch. Where several devices share the batch, it is over each
+    device's part, and gradients are averaged; a loss that Keras took the mean of goes through
+    `kerasae.training.replicas.unscaled` first.
 
     Example:
 
@@ -161,6 +167,10 @@ class AlternatingModel(keras.Model):
     history = gan.fit(keras.random.normal((64, 2)), verbose=0)
     ```
     """
+
+    # Whether `call` takes the examples of `fit`. A GAN's takes noise: in validation it is not
+    # called, and `compute_loss` gets no `y_pred`.
+    takes_examples = True
 
     def player_variables(self) -> dict[str, Variables]:
         """Return player name → the trainable variables which that player moves.
@@ -278,7 +288,7 @@ class AlternatingModel(keras.Model):
                 f"{type(self).__name__} has no loss to validate with: expected it to define "
                 "`compute_loss`, or `loss` in `compile`."
             )
-        return inherited(x, y, y_pred, sample_weight, training=training)
+        return unscaled(inherited(x, y, y_pred, sample_weight, training=training))
 
     def _play_and_log(self, data: Any) -> dict[str, Tensor]:
         """Play one round on a batch, update the metrics and return the logs."""
@@ -292,18 +302,40 @@ class AlternatingModel(keras.Model):
         y_pred = None if self._compile_metrics is None else self(x, training=False)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
+    def _validate_and_log(self, data: Any) -> dict[str, Tensor]:
+        """Hold a batch against `compute_loss` and return the logs."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False) if self.takes_examples else None
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        batch_size = keras.ops.shape(keras.tree.flatten(x)[0])[0]
+        self._loss_tracker.update_state(loss, sample_weight=batch_size)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
     if keras.backend.backend() == "jax":
 
         def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Tensor], tuple]:
             """Run one round on a batch, as a pure function of the state."""
-            parts = _state(self)
+            return self._stateless(self._play_and_log, data, _state(self), state)
+
+        def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Tensor], tuple]:
+            """Validate on a batch, as a pure function of the state."""
+            if self.takes_examples:
+                return super().test_step(state, data)
+            trainable, non_trainable, _, metrics = _state(self)
+            parts = trainable, non_trainable, metrics
+            return self._stateless(self._validate_and_log, data, parts, state)
+
+        def _stateless(
+            self, step: Callable, data: Any, parts: tuple[Variables, ...], state: tuple
+        ) -> tuple[dict[str, Tensor], tuple]:
+            """Run a step with these values of the variables; return its logs and the new values."""
             mapping = [
                 pair
                 for part, values in zip(parts, state, strict=True)
                 for pair in zip(part, values, strict=True)
             ]
             with keras.StatelessScope(mapping) as scope:
-                logs = self._play_and_log(data)
+                logs = step(data)
             return logs, tuple([scope.get_current_value(v) for v in part] for part in parts)
 
     else:
@@ -311,3 +343,7 @@ class AlternatingModel(keras.Model):
         def train_step(self, data: Any) -> dict[str, Tensor]:
             """Run one round on a batch."""
             return self._play_and_log(data)
+
+        def test_step(self, data: Any) -> dict[str, Tensor]:
+            """Validate on a batch."""
+            return self._validate_and_log(data)

@@ -1,0 +1,600 @@
+"""The generative adversarial network: a generator that fools a discriminator.
+
+    x = G(z),  z ~ p(z)          generator: from noise to a sample
+    D(x) = σ(a(x))               discriminator: how probable it is that x is real; a is its logit
+
+    J(D) = −½ E log D(x) − ½ E log(1 − D(G(z)))      least at D = p / (p + q), q the density of G(z)
+
+    J(G) = −J(D)                 minimax: the gradient vanishes where D is sure
+    J(G) = −½ E log D(G(z))      non-saturating: it does not
+    J(G) = −½ E e^a              maximum likelihood at the best D, where e^a = p/q
+
+Both take turns, k steps of D for each of G, or step at once. There is no loss that falls while it
+goes well: what to watch is D at real and at generated examples, and whether the samples differ
+from each other as the data do.
+
+Goodfellow et al., "Generative adversarial networks" (2014); Goodfellow, "NIPS 2016 tutorial:
+generative adversarial networks" (2016); Radford, Metz & Chintala, "Unsupervised representation
+learning with deep convolutional generative adversarial networks" (2015); Mirza & Osindero,
+"Conditional generative adversarial nets" (2014). Other losses: Mao et al., "Least squares
+generative adversarial networks" (2017); Lim & Ye, "Geometric GAN" (2017); Arjovsky, Chintala &
+Bottou, "Wasserstein GAN" (2017) and Gulrajani et al., "Improved training of Wasserstein GANs"
+(2017). One-sided label smoothing: Salimans et al., "Improved techniques for training GANs" (2016).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import checks, derivatives, nets, surgery
+from kerasae.evaluation.arithmetic import spherical
+from kerasae.models.base import Model
+from kerasae.training.alternating import AlternatingModel
+
+Tensor = Any
+
+
+# What the players minimise, for each example, given the logits a of a real and a generated one.
+# D may be told that real examples are real with probability 1 − s only, one-sided label smoothing.
+
+
+def cross_entropy(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """−½ [(1 − s) log D(x) + s log(1 − D(x))] − ½ log(1 − D(G(z))), D = σ(a)."""
+    # −log σ(a) = softplus(−a), and −log(1 − σ(a)) = softplus(a) = a + softplus(−a).
+    return 0.5 * (ops.softplus(-real) + smoothing * real + ops.softplus(fake))
+
+
+def least_squares(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """½ (a(x) − (1 − s))² + ½ a(G(z))²."""
+    return 0.5 * (ops.square(real - (1 - smoothing)) + ops.square(fake))
+
+
+def hinge(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """max(0, 1 − a(x)) + max(0, 1 + a(G(z)))."""
+    return ops.relu(1 - real) + ops.relu(1 + fake)
+
+
+def wasserstein(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """a(G(z)) − a(x); the penalty λ (‖∇a(x̂)‖ − 1)² comes on top."""
+    return fake - real
+
+
+class Loss(NamedTuple):
+    """J(D) and J(G) for each example, and what they make of the logit."""
+
+    discriminator: Callable[[Tensor, Tensor, float], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    smooths: bool = True  # whether labels can be smoothed
+    probability: bool = True  # whether σ(a) is a probability; else a is a score of its own
+
+
+LOSSES = {
+    # −J(D), but for the part that G has no influence on: ½ log(1 − D(G(z)))
+    "minimax": Loss(cross_entropy, lambda fake: -0.5 * ops.softplus(fake)),
+    # −½ log D(G(z))
+    "non_saturating": Loss(cross_entropy, lambda fake: 0.5 * ops.softplus(-fake)),
+    # −½ e^a = −½ D / (1 − D), which at the best D is −½ p/q
+    "maximum_likelihood": Loss(cross_entropy, lambda fake: -0.5 * ops.exp(fake)),
+    # ½ (a(G(z)) − 1)²
+    "least_squares": Loss(least_squares, lambda fake: 0.5 * ops.square(fake - 1), True, False),
+    # −a(G(z))
+    "hinge": Loss(hinge, lambda fake: -fake, False, False),
+    "wasserstein": Loss(wasserstein, lambda fake: -fake, False, False),
+}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class GAN(AlternatingModel, Model):
+    """Two players: D minimises J(D), G minimises J(G).
+
+    `fit(x)` draws fresh noise z for each step of each player; a round of k discriminator steps and
+    one of the generator uses one batch of x throughout. `fit({"x": x, "z": z})` brings the noise
+    along, for runs that are to be compared exactly: all steps of a round then use the given z.
+    With `classes` both networks see a label as well, `fit(x, labels)`, and each sample of a batch
+    is generated for the label of the real example beside it. A `sample_weight` w counts an example
+    and the sample beside it w times, so that G learns the density w(x) p(x).
+
+    `predict(z)` gives G(z); `sample`, `generate` and `interpolate` use the average of the
+    generator's weights where there is one. Without `optimizer`, `compile` takes Adam with DCGAN's
+    learning rate of 2e-4 and β₁ = 0.5 for both players, called `discriminator` and `generator`.
+
+    Metrics, the same in validation (where the networks run as in inference): `loss`, the sum of
+    `discriminator_loss` and `generator_loss`; `real` and `fake`, the mean of D(x) and D(G(z)), or
+    of the scores a under the last three losses; `diversity`, the mean distance between two
+    samples of a batch over that between two real examples: near 1 where they differ as the data
+    do, 0 where all are the same. With k > 1 those of D are averaged over the k steps.
+
+    Args:
+        generator: G, a Keras model from z to x, or from `[z, one-hot label]`.
+        discriminator: a, a Keras model from x to one logit, or from `[x, one-hot label]`.
+        loss: `"minimax"`, `"non_saturating"`, `"maximum_likelihood"` (whose e^a overflows where
+            D is surer than a = 88), `"least_squares"`, `"hinge"` or `"wasserstein"`.
+        discriminator_steps: k.
+        simultaneous: Whether both gradients are taken at the same point, before either step.
+        label_smoothing: s; 0.1 tells D that real examples are real with probability 0.9.
+        gradient_penalty: λ of `"wasserstein"`, λ (‖∇a(x̂)‖ − 1)² at points x̂ between a real
+            example and a sample.
+        average: δ, such as 0.999, for the average θ̄ ← δ_t θ̄ + (1 − δ_t) θ of the generator's
+            weights and moving statistics, δ_t = min(δ, (1 + t) / (10 + t)) after t steps, so that
+            the untrained weights are soon forgotten; or `None`.
+        classes: How many classes there are, for a GAN conditional on labels.
+        latent: p(z), `"normal"`, N(0, I), or `"uniform"`, from −1 to 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae import datasets
+    >>> model = GAN.mlp((2,), code_size=2, units=(32,))
+    >>> model.compile()
+    >>> history = model.fit(datasets.toys.ring().sample(100), verbose=0)
+    >>> sorted(history.history)
+    ['discriminator_loss', 'diversity', 'fake', 'generator_loss', 'loss', 'real']
+    >>> model.sample(5).shape, model.generate(np.zeros((3, 2))).shape
+    ((5, 2), (3, 2))
+    """
+
+    takes_examples = False
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        loss: str = "non_saturating",
+        discriminator_steps: int = 1,
+        simultaneous: bool = False,
+        label_smoothing: float = 0.0,
+        gradient_penalty: float = 10.0,
+        average: float | None = None,
+        classes: int | None = None,
+        latent: str = "normal",
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.loss_name = checks.one_of("loss", loss, tuple(LOSSES))
+        self.game = LOSSES[loss]
+        self.discriminator_steps = checks.positive("discriminator_steps", discriminator_steps)
+        self.simultaneous = bool(simultaneous)
+        if self.simultaneous and self.discriminator_steps > 1:
+            raise ValueError(
+                f"`discriminator_steps` is {discriminator_steps} and `simultaneous` is True, "
+                "expected one step of each player where both step at once."
+            )
+        self.label_smoothing = checks.fraction("label_smoothing", label_smoothing)
+        if self.label_smoothing and not self.game.smooths:
+            raise ValueError(
+                f"`label_smoothing` is {label_smoothing}, expected 0 for the loss {loss!r}, which "
+                "has no labels to smooth."
+            )
+        self.gradient_penalty = checks.not_negative("gradient_penalty", gradient_penalty)
+        self.average = None if average is None else checks.between("average", average, 0, 1)
+        self.classes = None if classes is None else checks.positive("classes", classes, least=2)
+        self.latent = checks.one_of("latent", latent, ("normal", "uniform"))
+        self.generator = checks.network("generator", generator)
+        self.discriminator = checks.network("discriminator", discriminator)
+        self._check_networks()
+        self.averaged = None
+        if self.average is not None:
+            self.averaged = surgery.copied("generator", generator)
+            surgery.set_trainable(self.averaged, False)
+        self.seed = keras.random.SeedGenerator()
+        names = ("discriminator_loss", "generator_loss", "real", "fake", "diversity")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.build(generator.input_shape)
+
+    @classmethod
+    def mlp(
+        cls,
+        shape: tuple[int, ...],
+        code_size: int = 64,
+        units: Sequence[int] = (256, 512),
+        activation: str = "leaky_relu",
+        output_activation: str = "linear",
+        classes: int | None = None,
+        **kwargs,
+    ) -> Self:
+        """A GAN of fully connected networks: `units` in G, and the same reversed in D.
+
+        Args:
+            shape: Of one example.
+            code_size: Numbers in z.
+            units: Sizes of the generator's hidden layers, from z on.
+            activation: Of the hidden layers of both.
+            output_activation: Of the sample: `"sigmoid"` for values in [0, 1].
+            classes: As in the constructor.
+            **kwargs: Further arguments of the constructor.
+        """
+        label_size, size = classes or 0, math.prod(checks.sizes("shape", shape))
+        code_size = checks.positive("code_size", code_size)
+        generator = nets.mlp_decoder(
+            code_size + label_size, shape, units, activation, output_activation, name="generator"
+        )
+        discriminator = nets.mlp_encoder(
+            shape if classes is None else (size + label_size,),
+            1,
+            units[::-1],
+            activation,
+            name="discriminator",
+        )
+        if classes is not None:
+            label = keras.Input((classes,))
+            z, x = keras.Input((code_size,)), keras.Input(shape)
+            flat = keras.layers.Reshape((size,))(x)
+            join = keras.layers.Concatenate
+            generator = keras.Model([z, label], generator(join()([z, label])))
+            discriminator = keras.Model([x, label], discriminator(join()([flat, label])))
+        return cls(generator, discriminator, classes=classes, **kwargs)
+
+    @classmethod
+    def dcgan(
+        cls,
+        shape: tuple[int, int, int],
+        code_size: int = 100,
+        filters: int = 64,
+        classes: int | None = None,
+        **kwargs,
+    ) -> Self:
+        """The convolutional GAN of Radford et al. for images in [0, 1].
+
+        Under the loss `"wasserstein"` the discriminator has no batch normalisation, since the
+        gradient penalty asks about each example alone.
+
+        Args:
+            shape: Height, width and channels, the sides 28, 32, 64 or the like.
+            code_size: Numbers in z.
+            filters: Channels of the largest hidden maps; 128 in the paper's generator.
+            classes: As in the constructor.
+            **kwargs: Further arguments of the constructor.
+        """
+        generator = nets.dcgan_generator(shape, code_size, filters, classes)
+        normalization = kwargs.get("loss") != "wasserstein"
+        discriminator = nets.dcgan_discriminator(shape, filters, classes, normalization)
+        return cls(generator, discriminator, classes=classes, **kwargs)
+
+    def _check_networks(self) -> None:
+        """Checks that G takes z, D takes what G gives, and D gives one logit."""
+        label = [] if self.classes is None else [(self.classes,)]
+        shapes = {}
+        for name, first in (("generator", "z"), ("discriminator", "x")):
+            network = getattr(self, name)
+            if not (network.built and getattr(network, "inputs", None)):
+                raise ValueError(
+                    f"`{name}` has no inputs yet, expected a functional or built Sequential model."
+                )
+            shapes[name] = [tuple(each.shape[1:]) for each in network.inputs]
+            if shapes[name][1:] != label:
+                wanted = f"[{first}, one-hot label of {self.classes}]" if label else first
+                raise ValueError(f"`{name}` takes {shapes[name]}, expected one input for {wanted}.")
+        self.code_shape, self.example_shape = shapes["generator"][0], shapes["discriminator"][0]
+        if None in self.code_shape:
+            raise ValueError(
+                f"`generator` takes z of shape {self.code_shape}, expected a size to draw."
+            )
+        given = tuple(self.generator.outputs[0].shape[1:])
+        if len(self.generator.outputs) > 1 or not checks.fits(given, self.example_shape):
+            raise ValueError(
+                f"`discriminator` takes examples of shape {self.example_shape}, but `generator` "
+                f"gives {given}: expected the same shape."
+            )
+        logit = tuple(self.discriminator.outputs[0].shape[1:])
+        if len(self.discriminator.outputs) > 1 or logit != (1,):
+            raise ValueError(f"`discriminator` gives {logit}, expected (1,): one logit.")
+        last = _last_activation(self.discriminator)
+        if last not in (None, "linear"):
+            raise ValueError(
+                f"`discriminator` ends in the activation {last!r}, expected the logit itself: a "
+                "last layer without an activation."
+            )
+        normalized = any(
+            isinstance(layer, keras.layers.BatchNormalization)
+            for layer in surgery.layers_of(self.discriminator)
+        )
+        if self.loss_name == "wasserstein" and self.gradient_penalty and normalized:
+            raise ValueError(
+                "`discriminator` has batch normalisation, expected none: the gradient penalty "
+                "of the loss 'wasserstein' asks about each example alone."
+            )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing is left to build: both networks come built."""
+        self.built = True
+
+    def call(self, z, training=False):
+        """The samples G(z); for a conditional GAN z is `[z, one-hot label]`."""
+        return self.generator(z, training=training)
+
+    def compile(self, optimizer: Any = None, **kwargs) -> None:
+        """Compiles as `AlternatingModel.compile` does: one optimizer, or one for each player."""
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` is given to `compile`, expected none: a GAN's loss is chosen when "
+                    "it is made, and it makes no prediction to compare."
+                )
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def player_variables(self) -> dict[str, list[keras.Variable]]:
+        """Each player's network."""
+        return {
+            "discriminator": self.discriminator.trainable_variables,
+            "generator": self.generator.trainable_variables,
+        }
+
+    def play(self, x, y, sample_weight):
+        """Plays k steps of the discriminator and one of the generator, or one of both at once."""
+        batch = self._batch(x, y, sample_weight)
+        losses = {
+            "discriminator": lambda: self._discriminator_loss(batch),
+            "generator": lambda: self._generator_loss(batch),
+        }
+        if self.simultaneous:
+            loss = sum(self.minimize_together(losses).values())
+        else:
+            k = self.discriminator_steps
+            loss = sum(self.minimize(losses["discriminator"], "discriminator") for _ in range(k))
+            loss = loss / k + self.minimize(losses["generator"], "generator")
+        if self.averaged is not None:
+            self._update_average()
+        return loss
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """J(D) + J(G), and what regularizers of the weights add."""
+        batch = self._batch(x, y, sample_weight)
+        return self._discriminator_loss(batch, training) + self._generator_loss(batch, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The metrics, which the losses have updated."""
+        return self.get_metrics_result()
+
+    def _batch(self, x, y, sample_weight):
+        """x, its z or `None`, its one-hot labels or `None`, its weights."""
+        x, z = (x["x"], x["z"]) if isinstance(x, Mapping) else (x, None)
+        label, weight = None, 1.0
+        if self.classes is not None:
+            label = ops.one_hot(ops.reshape(ops.cast(y, "int32"), (-1,)), self.classes)
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        return ops.cast(x, "float32"), z, label, weight
+
+    def _fake(self, x, z, label, training):
+        """Samples, one for each real example."""
+        if z is None:
+            z = self._noise(ops.shape(x)[0], self.seed)
+        return self.generator(_with(z, label), training=training)
+
+    def _logit(self, x, label, training):
+        logit = self.discriminator(_with(x, label), training=training)
+        return ops.reshape(ops.cast(logit, "float32"), (-1,))
+
+    def _discriminator_loss(self, batch, training=True):
+        x, z, label, weight = batch
+        fake = ops.stop_gradient(ops.cast(self._fake(x, z, label, training), "float32"))
+        a, a_fake = (self._logit(each, label, training) for each in (x, fake))
+        loss = self.game.discriminator(a, a_fake, self.label_smoothing)
+        if self.loss_name == "wasserstein" and self.gradient_penalty:
+            loss = loss + self.gradient_penalty * self._gradient_penalty(x, fake, label)
+        loss = ops.mean(weight * loss)
+        for name, logit in (("real", a), ("fake", a_fake)):
+            value = ops.sigmoid(logit) if self.game.probability else logit
+            self.track(self.trackers[name], ops.mean(value), x)
+        self.track(self.trackers["discriminator_loss"], loss, x)
+        return loss + _regularization(self.discriminator)
+
+    def _gradient_penalty(self, x, fake, label):
+        """(‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
+        count, ones = ops.shape(x)[0], (1,) * (len(x.shape) - 1)
+        mix = keras.random.uniform((count, *ones), dtype="float32", seed=self.seed)
+        between = mix * x + (1 - mix) * fake
+        gradient = derivatives.gradient(lambda x: self._logit(x, label, False), between)
+        square = ops.sum(ops.square(ops.reshape(gradient, (count, -1))), axis=1)
+        return ops.square(ops.sqrt(square + 1e-12) - 1)  # the root has no derivative at 0
+
+    def _generator_loss(self, batch, training=True):
+        x, z, label, weight = batch
+        fake = self._fake(x, z, label, training)
+        loss = ops.mean(weight * self.game.generator(self._logit(fake, label, training)))
+        self.track(self.trackers["generator_loss"], loss, x)
+        # A batch of one example has no distances, and weighs nothing.
+        ratio = mean_distance(ops.stop_gradient(fake)) / ops.maximum(mean_distance(x), 1e-12)
+        self.trackers["diversity"].update_state(ratio, sample_weight=ops.shape(x)[0] - 1)
+        return loss + _regularization(self.generator)
+
+    def _update_average(self) -> None:
+        """θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
+        t = ops.cast(self.optimizer["generator"].iterations, "float32")
+        decay = ops.minimum(self.average, (1 + t) / (10 + t))
+        for mean, weight in zip(self.averaged.weights, self.generator.weights, strict=True):
+            value = decay * ops.cast(mean, "float32") + (1 - decay) * ops.cast(weight, "float32")
+            mean.assign(ops.cast(value, mean.dtype))
+
+    def _noise(self, count, seed):
+        """Draws z ~ p(z)."""
+        shape = (count, *self.code_shape)
+        if self.latent == "uniform":
+            return keras.random.uniform(shape, -1.0, 1.0, dtype="float32", seed=seed)
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Checks shapes, lengths, finiteness, labels, and that G can reach the data's range."""
+        if isinstance(x, Mapping):
+            if set(x) != {"x", "z"}:
+                raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
+            checks.array("z", x["z"], self.code_shape)
+            checks.same_length(x=x["x"], z=x["z"])
+            x = x["x"]
+        checks.array("x", x, self.example_shape, integers=False)
+        last, values = _last_activation(self.generator), ops.convert_to_numpy(x)
+        low = {"sigmoid": 0, "tanh": -1}.get(last)
+        if low is not None and (values.min() < low or values.max() > 1):
+            raise ValueError(
+                f"`x` holds values from {values.min():.4g} to {values.max():.4g}, expected values "
+                f"from {low} to 1, as `generator` ends in the activation {last!r}."
+            )
+        if self.classes is not None:
+            if y is None:
+                raise ValueError("`y` is None, expected a label for each example.")
+            checks.labels("y", y, self.classes)
+            checks.same_length(x=x, y=y)
+        elif y is not None and sample_weight is None:  # weights come with y = x
+            raise ValueError(
+                "`y` is given, expected none, or `classes` in the GAN to make it conditional."
+            )
+        if sample_weight is not None:
+            checks.array("sample_weight", sample_weight, ())
+            checks.same_length(x=x, sample_weight=sample_weight)
+
+    def _checked(self, x, y, sample_weight):
+        if not isinstance(x, Mapping):
+            return super()._checked(x, y, sample_weight)
+        x = {name: checks.as_array(name, value) for name, value in x.items()}
+        y = checks.as_array("y", y)
+        sample_weight = checks.as_array("sample_weight", sample_weight)
+        self.check_batch(x, y, sample_weight)
+        return x, x["x"] if y is None and sample_weight is not None else y, sample_weight
+
+    def sample(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
+        """Draws samples G(z), z ~ p(z).
+
+        Args:
+            count: How many.
+            labels: For a conditional GAN: one label for all, or one for each; `None` for each
+                class in turn.
+            seed: Of z; `None` for new samples each time.
+
+        Returns:
+            Array of shape `(count, …)`.
+        """
+        seed = self.seed if seed is None else checks.positive("seed", seed, least=0)
+        z = self._noise(checks.positive("count", count), seed)
+        return self.generate(ops.convert_to_numpy(z), labels)
+
+    def generate(self, z: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
+        """The samples G(z) at given z, for labels as in `sample`."""
+        z = checks.as_array("z", z)
+        checks.array("z", z, self.code_shape)
+        network = self.generator if self.averaged is None else self.averaged
+        inputs = _with(z, self._one_hot(labels, len(z)))
+        return network.predict(inputs, batch_size=batch_size, verbose=0)
+
+    def interpolate(
+        self, start: Any, end: Any, steps: int = 8, spherical: bool = True, labels: Any = None
+    ) -> np.ndarray:
+        """The samples on the way from some z to others.
+
+        Args:
+            start: Codes z at which the ways begin, `(n, …)`.
+            end: Codes at which they end, as many.
+            steps: Points on each way, both ends included.
+            spherical: Whether to go along an arc, which stays where normal z of many numbers lie,
+                or straight.
+            labels: For a conditional GAN, as in `sample`: of each way.
+
+        Returns:
+            Array of shape `(n, steps, …)`.
+        """
+        start, end = (checks.as_array(name, z) for name, z in (("start", start), ("end", end)))
+        checks.array("start", start, self.code_shape)
+        checks.array("end", end, self.code_shape)
+        checks.same_length(start=start, end=end)
+        path = _way(np.asarray(start), np.asarray(end), steps, spherical)
+        if self.classes is not None:
+            labels = np.repeat(self._one_hot(labels, len(path)).argmax(1), steps)
+        samples = self.generate(path.reshape((-1, *self.code_shape)), labels)
+        return samples.reshape((*path.shape[:2], *samples.shape[1:]))
+
+    def discriminate(self, x: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
+        """What D says of examples: D(x) = σ(a), or the score a where that is no probability.
+
+        Args:
+            x: Examples, real or not.
+            labels: For a conditional GAN, as in `sample`.
+            batch_size: Examples at a time.
+
+        Returns:
+            Array of shape `(n,)`.
+        """
+        x = checks.as_array("x", x)
+        checks.array("x", x, self.example_shape)
+        inputs = _with(x, self._one_hot(labels, len(x)))
+        logit = self.discriminator.predict(inputs, batch_size=batch_size, verbose=0)
+        logit = logit[:, 0].astype("float32")
+        return 0.5 + 0.5 * np.tanh(0.5 * logit) if self.game.probability else logit
+
+    def _one_hot(self, labels: Any, count: int) -> np.ndarray | None:
+        """One-hot labels for `count` samples; `None` where there are no classes."""
+        if self.classes is None:
+            if labels is not None:
+                raise ValueError("`labels` are given, expected none: this GAN has no `classes`.")
+            return None
+        if labels is None:
+            labels = np.arange(count) % self.classes
+        labels = np.atleast_1d(ops.convert_to_numpy(labels))
+        checks.labels("labels", labels, self.classes)
+        labels = labels.reshape(-1).astype("int64")
+        if len(labels) not in (1, count):
+            raise ValueError(f"`labels` has {len(labels)}, expected 1 or {count}.")
+        return np.eye(self.classes, dtype="float32")[np.broadcast_to(labels, count)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything `from_config` needs, the networks included."""
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "loss": self.loss_name,
+            "discriminator_steps": self.discriminator_steps,
+            "simultaneous": self.simultaneous,
+            "label_smoothing": self.label_smoothing,
+            "gradient_penalty": self.gradient_penalty,
+            "average": self.average,
+            "classes": self.classes,
+            "latent": self.latent,
+        }
+
+
+def mean_distance(x: Tensor) -> Tensor:
+    """The mean distance between two different examples of a batch; 0 for a batch of one."""
+    count = ops.shape(x)[0]
+    x = ops.reshape(ops.cast(x, "float32"), (count, -1))
+    x = x - ops.mean(x, axis=0)  # ‖u‖² + ‖v‖² − 2uᵀv is exact for small vectors
+    square = ops.sum(ops.square(x), axis=1)
+    squares = square[:, None] + square[None, :] - 2 * ops.matmul(x, ops.transpose(x))
+    pairs = ops.cast(count * (count - 1), "float32")
+    return ops.sum(ops.sqrt(ops.maximum(squares, 0.0))) / ops.maximum(pairs, 1.0)
+
+
+def _way(start: np.ndarray, end: np.ndarray, steps: int, on_sphere: bool) -> np.ndarray:
+    """Points from codes to codes, `(n, steps, …)`."""
+    if on_sphere:
+        return spherical(start, end, steps)
+    weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
+    weight = weight.reshape((1, -1) + (1,) * (start.ndim - 1))
+    return (1 - weight) * start[:, None] + weight * end[:, None]
+
+
+def _with(x: Any, label: Any) -> Any:
+    """The input of a network: with the label, where there are labels."""
+    return x if label is None else [x, label]
+
+
+def _regularization(network: keras.Model) -> Tensor:
+    """What the regularizers of a network's weights add to its player's loss."""
+    weights = network.trainable_variables
+    return sum(w.regularizer(w) for w in weights if getattr(w, "regularizer", None) is not None)
+
+
+def _last_activation(network: keras.Model) -> str | None:
+    """The name of the activation that a network ends in, `None` where it does not say."""
+    layer, tensor = network, None
+    while isinstance(layer, (keras.Model, keras.layers.Reshape, keras.layers.Flatten)):
+        if isinstance(layer, keras.Model):
+            tensor = layer.outputs[0]
+        else:  # which only says where a number stands
+            tensor = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors[0]
+        layer = tensor._keras_history.operation
+    return getattr(getattr(layer, "activation", None), "__name__", None)
