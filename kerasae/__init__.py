@@ -11,8 +11,13 @@ from kerasae import (
     penalties,
     priors,
 )
+from kerasae.models.adversarial import (
+    AdversarialAutoencoder,
+    SemiSupervisedAdversarialAutoencoder,
+)
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import Classifier
+from kerasae.models.conditional import ConditionalVariationalAutoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising import DenoisingAutoencoder
 from kerasae.models.gan import GAN
@@ -25,11 +30,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
+    "AdversarialAutoencoder",
     "Autoencoder",
     "Classifier",
+    "ConditionalVariationalAutoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "PredictiveSparseDecomposition",
+    "SemiSupervisedAdversarialAutoencoder",
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VariationalAutoencoder",

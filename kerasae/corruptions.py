@@ -14,6 +14,8 @@ from keras import ops
 
 from kerasae import checks
 
+QUADRANTS = ("top left", "top right", "bottom left", "bottom right")
+
 
 class _Corruption(keras.layers.Layer):
     """A layer that replaces its input by `corrupt(input)` in training."""
@@ -189,3 +191,102 @@ class BlockMask(_Corruption):
 
     def get_config(self):
         return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class QuadrantMask(_Corruption):
+    """Sets quadrants of each image to 0: some are seen, and the others are to be guessed.
+
+    Args:
+        visible: How many quadrants are seen, from 0 to 4, which ones drawn for each image; or the
+            names of those that are seen in all images, of `"top left"`, `"top right"`,
+            `"bottom left"`, `"bottom right"`.
+        seed: Seed of the draw, or `None`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = QuadrantMask(["bottom left"])
+    >>> keras.ops.convert_to_numpy(layer(np.ones((1, 4, 4, 1)), training=True))[0, ..., 0].tolist()
+    [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
+    """
+
+    def __init__(
+        self, visible: int | str | list[str] = 1, seed: int | None = None, **kwargs
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        if isinstance(visible, str):
+            visible = [visible]
+        if not isinstance(visible, (tuple, list)):
+            visible = checks.positive("visible", visible, 0)
+        elif any(name not in QUADRANTS for name in visible):
+            named = ", ".join(map(repr, QUADRANTS))
+            raise ValueError(f"`visible` is {visible!r}, expected a number, or some of {named}.")
+        if isinstance(visible, int) and visible > 4:
+            raise ValueError(f"`visible` is {visible}, expected at most 4 quadrants.")
+        self.visible = visible if isinstance(visible, int) else list(visible)
+
+    def build(self, input_shape):
+        _check_images(self, input_shape)
+
+    def corrupt(self, inputs):
+        count, height, width, _ = ops.shape(inputs)
+        if isinstance(self.visible, int):  # those whose random numbers are the smallest
+            ranks = ops.argsort(ops.argsort(self.uniform((count, 4)), axis=-1), axis=-1)
+            seen = ranks < self.visible
+        else:
+            seen = ops.convert_to_tensor([[name in self.visible for name in QUADRANTS]])
+        seen = ops.reshape(seen, (-1, 2, 2))  # (image, top or bottom, left or right)
+        rows = ops.cast(ops.arange(height) >= height // 2, "int32")
+        columns = ops.cast(ops.arange(width) >= width // 2, "int32")
+        seen = ops.take(ops.take(seen, rows, axis=1), columns, axis=2)[..., None]
+        return ops.where(seen, inputs, ops.zeros_like(inputs))
+
+    def get_config(self):
+        return {**super().get_config(), "visible": self.visible}
+
+
+def _check_images(layer, input_shape):
+    if len(input_shape) != 4:
+        raise ValueError(
+            f"`{type(layer).__name__}` got input of shape {tuple(input_shape)}, expected images "
+            "(examples, height, width, channels)."
+        )
+
+
+def with_mask(x: Any) -> np.ndarray:
+    """Images with one more channel that says where they are seen: 1, everywhere so far.
+
+    A corruption that hits whole pixels, such as `BlockMask`, `QuadrantMask` or `MaskingNoise` with
+    `whole_pixels`, sets that channel to 0 with the others, so that a network can tell a pixel that
+    is hidden from one that is black.
+
+    Example:
+
+    >>> with_mask(np.zeros((5, 28, 28, 1))).shape
+    (5, 28, 28, 2)
+    """
+    x = ops.convert_to_numpy(x)
+    checks.array("x", x, (None, None, None), integers=False)
+    x = x.astype("float32")
+    return np.concatenate([x, np.ones_like(x[..., :1])], axis=-1)
+
+
+def hide(x: Any, corruption: keras.layers.Layer) -> np.ndarray:
+    """What is left to see of images, with a last channel that is 1 there and 0 where it is hidden.
+
+    That is the condition of structured output: the whole image from its visible part.
+
+    Args:
+        x: Images, `(n, height, width, channels)`.
+        corruption: A layer that hides whole pixels, as `with_mask` says.
+
+    Example:
+
+    >>> condition = hide(np.ones((5, 28, 28, 1)), QuadrantMask(visible=1, seed=0))
+    >>> condition.shape, float(condition[0].sum())  # a quarter of 784, seen, and marked as seen
+    ((5, 28, 28, 2), 392.0)
+    """
+    if checks.layer("corruption", corruption) is None:
+        raise ValueError("`corruption` is None, expected a Keras layer such as `QuadrantMask(1)`.")
+    return ops.convert_to_numpy(corruption(with_mask(x), training=True))

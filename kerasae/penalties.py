@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae import checks, derivatives
+from kerasae import checks, derivatives, surgery
 
 
 class Penalty(keras.layers.Layer):
@@ -193,7 +193,7 @@ class MeanActivation(Penalty):
 
     def check_encoder(self, encoder: keras.Model) -> None:
         """Raises `ValueError` where the code's activation is known not to fit the interval."""
-        activation = _last_activation(encoder)
+        activation = surgery.last_activation(encoder)
         name = getattr(activation, "__name__", "")
         if self.distance == "kl" and activation in _UNBOUNDED:
             raise ValueError(
@@ -276,14 +276,3 @@ _UNBOUNDED = [
     keras.activations.softplus,
     keras.activations.exponential,
 ]
-
-
-def _last_activation(encoder: keras.Model) -> Any:
-    """The function that the code comes out of, if the encoder's last layer tells, else `None`."""
-    layers = encoder.layers if getattr(encoder, "inputs", None) else []
-    for layer in reversed(layers):
-        if isinstance(layer, keras.Model):
-            return _last_activation(layer)
-        if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
-            return getattr(layer, "activation", None)
-    return None

@@ -3,6 +3,7 @@
 For transfer learning: the lower layers of one network become the encoder of another.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +15,23 @@ def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
     for layer in network.layers:
         found += layers_of(layer) if isinstance(layer, keras.Model) else [layer]
     return found
+
+
+def last_activation(network: keras.Model) -> Callable | None:
+    """The function that a network's output comes out of, `None` where its layers do not tell.
+
+    Example:
+
+    >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")])
+    >>> last_activation(network) is keras.activations.tanh
+    True
+    """
+    for layer in reversed(network.layers if getattr(network, "inputs", None) else []):
+        if isinstance(layer, keras.Model):
+            return last_activation(layer)
+        if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
+            return getattr(layer, "activation", None)
+    return None
 
 
 def named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:

@@ -2,7 +2,15 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae.corruptions import BlockMask, MaskingNoise, SaltAndPepper
+from kerasae.corruptions import (
+    QUADRANTS,
+    BlockMask,
+    MaskingNoise,
+    QuadrantMask,
+    SaltAndPepper,
+    hide,
+    with_mask,
+)
 
 X = np.random.default_rng(0).uniform(0.2, 0.8, (40, 12, 10, 2)).astype("float32")
 
@@ -17,6 +25,7 @@ LAYERS = {
     "masked pixels": lambda: MaskingNoise(0.3, whole_pixels=True, seed=1),
     "salt and pepper by channel": lambda: SaltAndPepper(0.3, [0.0, -1.0], [1.0, 2.0], seed=1),
     "block": lambda: BlockMask((5, 3), seed=1),
+    "quadrants": lambda: QuadrantMask(3, seed=1),
 }
 
 
@@ -92,6 +101,43 @@ def test_block_hides_one_rectangle_anywhere():
     assert {column for _, column in corners} == set(range(8))
 
 
+def quadrants(images):
+    """The four of each image, in the order of their names."""
+    return [images[:, :6, :5], images[:, :6, 5:], images[:, 6:, :5], images[:, 6:, 5:]]
+
+
+def test_as_many_quadrants_are_seen_as_asked_for():
+    x = np.ones((400, 12, 10, 2), "float32")
+    for visible in range(5):
+        seen = np.stack([q.mean((1, 2, 3)) for q in quadrants(corrupt(QuadrantMask(visible), x))])
+        assert set(seen.ravel()) <= {0.0, 1.0}
+        assert (seen.sum(axis=0) == visible).all()
+        # 400 draws: the standard deviation of a share is at most 0.025.
+        np.testing.assert_allclose(seen.mean(axis=1), visible / 4, atol=0.12)
+
+
+def test_quadrants_by_name():
+    noisy = corrupt(QuadrantMask(["bottom left", "top right"]))
+    for name, found, given in zip(QUADRANTS, quadrants(noisy), quadrants(X), strict=True):
+        seen = name in ("bottom left", "top right")
+        np.testing.assert_array_equal(found, given if seen else 0 * given)
+    np.testing.assert_array_equal(corrupt(QuadrantMask([])), 0)
+    layer = QuadrantMask("top left")
+    assert layer.visible == ["top left"]
+    np.testing.assert_array_equal(quadrants(corrupt(layer))[0], quadrants(X)[0])
+
+
+def test_the_mask_says_what_is_hidden():
+    assert with_mask(X).shape == (40, 12, 10, 3)
+    np.testing.assert_array_equal(with_mask(X)[..., :2], X)
+    several = keras.Sequential([BlockMask(3, seed=1), MaskingNoise(0.2, whole_pixels=True, seed=2)])
+    for layer in (QuadrantMask(1, seed=1), several):
+        condition = hide(X, layer)
+        seen = condition[..., 2:]
+        assert set(seen.ravel()) == {0.0, 1.0}
+        np.testing.assert_array_equal(condition[..., :2], X * seen)
+
+
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_hits_as_much(dtype):
     x = np.full((200, 1000), 0.5, "float32")
@@ -136,6 +182,12 @@ def test_several_at_once():
         (lambda: BlockMask(0), "`size` is 0, expected a whole number of at least 1"),
         (lambda: BlockMask(13)(X), "expected images .* of at least"),
         (lambda: BlockMask(3)(X[..., 0]), "expected images"),
+        (lambda: QuadrantMask(5), "`visible` is 5, expected at most 4 quadrants"),
+        (lambda: QuadrantMask(-1), "`visible` is -1, expected a whole number of at least 0"),
+        (lambda: QuadrantMask("left"), r"`visible` is \['left'\], expected a number, or some of"),
+        (lambda: QuadrantMask(1)(X[..., 0]), "expected images"),
+        (lambda: with_mask(X[..., 0]), "`x` has shape .*, expected"),
+        (lambda: hide(X, None), "`corruption` is None, expected a Keras layer"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -387,7 +387,7 @@ def built(*shapes):
         ),
         (
             lambda: GAN(small().generator, ends_in(keras.layers.Dense(2))),
-            r"`discriminator` gives \(2,\), expected \(1,\): one logit",
+            r"`discriminator` gives \[\(2,\)\], expected \[\(1,\)\]: one logit",
         ),
         (
             lambda: GAN(built((3,), 2), built((3,), 1)),

@@ -124,3 +124,52 @@ def test_bad_input_is_one_sentence():
         priors.PseudoInputs(3, interval=(1, 0))
     with pytest.raises(ValueError, match="`prior` is of type float, expected one of"):
         priors.get("prior", 1.0)
+
+
+def test_samples_are_the_given_points_each_as_often_as_any_other():
+    points = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    drawn = numpy(built(priors.SamplesPrior(points)).distribution().sample(2000, seed=1))
+    which = np.abs(drawn[:, None] - points).sum(-1)
+    assert drawn.shape == (2000, 2) and (which.min(1) == 0).all()
+    share = np.bincount(which.argmin(1), minlength=5) / 2000
+    assert np.abs(share - 0.2).max() < 5 * np.sqrt(0.2 * 0.8 / 2000)
+
+
+def test_samples_of_a_class_are_points_of_that_class():
+    points, labels = np.arange(10.0).reshape(5, 2), np.array([1, 0, 1, 2, 1])
+    prior = built(priors.SamplesPrior(points, labels))
+    assert prior.components == 3
+    asked = np.repeat([0, 1, 2], 200)
+    drawn = numpy(prior.component(asked).sample(seed=0))
+    of_row = {tuple(point): label for point, label in zip(points, labels, strict=True)}
+    assert [of_row[tuple(point)] for point in drawn] == asked.tolist()
+    assert len(np.unique(drawn[200:400], axis=0)) == 3
+    twin = built(priors.SamplesPrior.from_config(json.loads(json.dumps(prior.get_config()))))
+    np.testing.assert_array_equal(numpy(twin.component(asked).sample(seed=0)), drawn)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(3),), r"`points` has shape \(3,\), expected at least one row"),
+        ((np.zeros((0, 2)),), r"`points` has shape \(0, 2\), expected at least one row"),
+        ((np.full((3, 2), np.nan),), "expected numbers"),
+        ((np.zeros((3, 2)), [0, 1]), "`points` has 3, `labels` has 2"),
+        ((np.zeros((3, 2)), [0, 2, 2]), "`labels` leaves a class without points"),
+        ((np.zeros((3, 2)), [-1, 0, 1]), "`labels` leaves a class without points"),
+    ],
+)
+def test_bad_samples(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        priors.SamplesPrior(*arguments)
+
+
+def test_samples_without_labels_have_no_parts_and_no_density():
+    prior = built(priors.SamplesPrior(np.zeros((3, 2))))
+    with pytest.raises(ValueError, match="`labels` is None, expected a label for each point"):
+        prior.component(0)
+    q = distributions.Normal(np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="expected a distribution over the same values"):
+        q.kl(prior.distribution())
+    with pytest.raises(ValueError, match=r"points of shape \(2,\), but codes have \(3,\)"):
+        built(priors.SamplesPrior(np.zeros((3, 2))), code=(3,))

@@ -23,7 +23,7 @@ Bottou, "Wasserstein GAN" (2017) and Gulrajani et al., "Improved training of Was
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -279,15 +279,7 @@ class GAN(AlternatingModel, Model):
                 f"`discriminator` takes examples of shape {self.example_shape}, but `generator` "
                 f"gives {given}: expected the same shape."
             )
-        logit = tuple(self.discriminator.outputs[0].shape[1:])
-        if len(self.discriminator.outputs) > 1 or logit != (1,):
-            raise ValueError(f"`discriminator` gives {logit}, expected (1,): one logit.")
-        last = _last_activation(self.discriminator)
-        if last not in (None, "linear"):
-            raise ValueError(
-                f"`discriminator` ends in the activation {last!r}, expected the logit itself: a "
-                "last layer without an activation."
-            )
+        check_logit("discriminator", self.discriminator)
         normalized = any(
             isinstance(layer, keras.layers.BatchNormalization)
             for layer in surgery.layers_of(self.discriminator)
@@ -383,7 +375,7 @@ class GAN(AlternatingModel, Model):
             value = ops.sigmoid(logit) if self.game.probability else logit
             self.track(self.trackers[name], ops.mean(value), x)
         self.track(self.trackers["discriminator_loss"], loss, x)
-        return loss + _regularization(self.discriminator)
+        return loss + regularization([self.discriminator])
 
     def _gradient_penalty(self, x, fake, label):
         """(‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
@@ -402,7 +394,7 @@ class GAN(AlternatingModel, Model):
         # A batch of one example has no distances, and weighs nothing.
         ratio = mean_distance(ops.stop_gradient(fake)) / ops.maximum(mean_distance(x), 1e-12)
         self.trackers["diversity"].update_state(ratio, sample_weight=ops.shape(x)[0] - 1)
-        return loss + _regularization(self.generator)
+        return loss + regularization([self.generator])
 
     def _update_average(self) -> None:
         """θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
@@ -428,8 +420,8 @@ class GAN(AlternatingModel, Model):
             checks.same_length(x=x["x"], z=x["z"])
             x = x["x"]
         checks.array("x", x, self.example_shape, integers=False)
-        last, values = _last_activation(self.generator), ops.convert_to_numpy(x)
-        low = {"sigmoid": 0, "tanh": -1}.get(last)
+        last = getattr(surgery.last_activation(self.generator), "__name__", None)
+        low, values = {"sigmoid": 0, "tanh": -1}.get(last), ops.convert_to_numpy(x)
         if low is not None and (values.min() < low or values.max() > 1):
             raise ValueError(
                 f"`x` holds values from {values.min():.4g} to {values.max():.4g}, expected values "
@@ -557,6 +549,25 @@ class GAN(AlternatingModel, Model):
         }
 
 
+def check_logit(name: str, network: keras.Model) -> None:
+    """Raises unless a discriminator gives one number for each example, by no activation."""
+    gives = [tuple(each.shape[1:]) for each in network.outputs]
+    if gives != [(1,)]:
+        raise ValueError(f"`{name}` gives {gives}, expected [(1,)]: one logit.")
+    last = surgery.last_activation(network)
+    if last not in (None, keras.activations.linear):
+        raise ValueError(
+            f"`{name}` ends in the activation {last.__name__!r}, expected the logit itself: a last "
+            "layer without an activation."
+        )
+
+
+def regularization(networks: Iterable[keras.Model]) -> Tensor:
+    """What the regularizers of some networks' weights add to their player's loss."""
+    weights = [weight for network in networks for weight in network.trainable_variables]
+    return sum(w.regularizer(w) for w in weights if getattr(w, "regularizer", None) is not None)
+
+
 def mean_distance(x: Tensor) -> Tensor:
     """The mean distance between two different examples of a batch; 0 for a batch of one."""
     count = ops.shape(x)[0]
@@ -580,21 +591,3 @@ def _way(start: np.ndarray, end: np.ndarray, steps: int, on_sphere: bool) -> np.
 def _with(x: Any, label: Any) -> Any:
     """The input of a network: with the label, where there are labels."""
     return x if label is None else [x, label]
-
-
-def _regularization(network: keras.Model) -> Tensor:
-    """What the regularizers of a network's weights add to its player's loss."""
-    weights = network.trainable_variables
-    return sum(w.regularizer(w) for w in weights if getattr(w, "regularizer", None) is not None)
-
-
-def _last_activation(network: keras.Model) -> str | None:
-    """The name of the activation that a network ends in, `None` where it does not say."""
-    layer, tensor = network, None
-    while isinstance(layer, (keras.Model, keras.layers.Reshape, keras.layers.Flatten)):
-        if isinstance(layer, keras.Model):
-            tensor = layer.outputs[0]
-        else:  # which only says where a number stands
-            tensor = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors[0]
-        layer = tensor._keras_history.operation
-    return getattr(getattr(layer, "activation", None), "__name__", None)

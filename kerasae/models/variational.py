@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, likelihoods, nets, posteriors, priors
+from kerasae import checks, likelihoods, nets, posteriors, priors, surgery
 from kerasae.distributions import Distribution
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import batch_mean, target
@@ -152,7 +152,10 @@ class VariationalAutoencoder(Autoencoder):
         self._check_logits()
 
     def _check_logits(self):
-        if self.likelihood.unit_interval and _ends_in_sigmoid(self.decoder):
+        if (
+            self.likelihood.unit_interval
+            and surgery.last_activation(self.decoder) is keras.activations.sigmoid
+        ):
             raise ValueError(
                 "`decoder` ends in a sigmoid, expected logits for a Bernoulli likelihood: a last "
                 "layer without an activation (`output_activation='linear'` in `kerasae.nets`)."
@@ -196,7 +199,7 @@ class VariationalAutoencoder(Autoencoder):
         return Densities(z, log_likelihood, self.prior_at(x).log_prob(z), q.log_prob(z))
 
     def log_weights(self, x: Any, count: int = 1, seed: Any = None) -> Tensor:
-        """log p(x|z_i) + log p(z_i) − log q(z_i|x), for `count` samples z_i ~ q(z|x).
+        """The log weights log p(x|z_i) + log p(z_i) − log q(z_i|x), z_i ~ q(z|x).
 
         Their mean is the bound, and log 1/k Σ exp of them tends to log p(x).
 
@@ -407,14 +410,3 @@ class VariationalAutoencoder(Autoencoder):
             "importance_samples": self.importance_samples,
             "seed": self.seed,
         }
-
-
-def _ends_in_sigmoid(network: keras.Model) -> bool:
-    """Whether the last layer that computes is known to be a sigmoid."""
-    for layer in reversed(getattr(network, "layers", [])):
-        if isinstance(layer, keras.Model):
-            return _ends_in_sigmoid(layer)
-        if isinstance(layer, (keras.layers.Reshape, keras.layers.Flatten)):
-            continue
-        return getattr(layer, "activation", None) is keras.activations.sigmoid
-    return False

@@ -1,0 +1,571 @@
+"""The conditional variational autoencoder: a model of p(x|c), with many answers to one c.
+
+    z ~ p(z|c)          prior: learned, fixed, or none
+    p(x|z, c)           decoder and likelihood
+    q(z|x, c)           encoder: the approximate posterior
+
+Everything is told the condition c (a label, an image, what any network makes of one), and the
+variational autoencoder's mathematics holds as it stands,
+
+    log p(x|c) = E_q log p(x|z, c) − KL(q(z|x, c)‖p(z|c)) + KL(q(z|x, c)‖p(z|x, c))
+
+of which training maximises all but the last divergence, the bound's gap. Where several x are right
+for one c, as where c is the visible part of an image, a network from c to x that minimises an
+error gives their average; here z tells them apart.
+
+Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative
+models" (2015).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import checks, nets, posteriors, priors
+from kerasae.distributions import Distribution
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.base import target
+from kerasae.models.variational import Densities, VariationalAutoencoder
+
+Tensor = Any
+
+PRIORS = ("learned", "fixed", "none")
+
+
+class Told(NamedTuple):
+    """What the networks are told of a batch, drawn and computed once for all of them."""
+
+    x: Tensor
+    condition: Tensor  # what the condition network gave
+    image: Tensor | None  # the condition itself, where it is a part of x
+    training: bool
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class ConditionalVariationalAutoencoder(VariationalAutoencoder):
+    """Maximises E_q log p(x|z, c) − β KL(q(z|x, c)‖p(z|c)) over pairs of an example and its c.
+
+    Data are a dict `{"x": x, "condition": c}` of arrays, or streams of such dicts; for arrays,
+    `fit(x, c)`, `evaluate(x, c)` and `validation_data=(x, c)` say the same. A condition is a
+    label, with `classes`; else an array, which the networks take as it is, or after
+    `condition_network`. What networks are given is called c′ here.
+
+    An image from its visible part: `kerasae.corruptions.hide` makes the condition, c, of an image
+    and marks what is seen. With `complete` only the hidden pixels are modelled: the bound is that
+    of their log-likelihood, and all that the model returns has the visible ones as they came.
+
+    Args:
+        encoder: A Keras model from `[x, c′]` to the posterior's parameters. `kerasae.nets` has
+            `conditional_mlp`, which makes both.
+        decoder: A Keras model from `[z, c′]` to the likelihood's parameters.
+        classes: For conditions that are labels, how many there are: c′ is the one-hot vector.
+        condition_network: A Keras model that makes c′ of the condition, learned with the rest,
+            such as `kerasae.nets.convolutional_encoder`; or `None`.
+        condition_corruption: A layer that hides parts of the condition, drawn afresh in each step
+            of training, such as `kerasae.corruptions.QuadrantMask` with conditions made by
+            `kerasae.corruptions.with_mask`. Elsewhere conditions are taken as they come, and so
+            those to validate and to ask with are masked already, by `hide`.
+        prior: `"learned"`, N(μ(c), σ(c)²); `"fixed"`, N(0, I) whatever c is, or one of
+            `kerasae.priors`; or `"none"`: the divergence is left out of the loss, which then is
+            no bound, and `sample` draws from N(0, I) all the same.
+        prior_network: For the learned prior, a Keras model from c′ to μ and log σ²; a hidden layer
+            of 256 by default.
+        complete: Whether the condition is a part of x that the model shall complete.
+        **kwargs: As in `VariationalAutoencoder`: `posterior`, `likelihood`, `beta`,
+            `importance_samples`, `corruption` (of x), `seed`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae import ConditionalVariationalAutoencoder, nets
+    >>> networks = nets.conditional_mlp((28, 28, 1), (10,), code_size=2)
+    >>> model = ConditionalVariationalAutoencoder(*networks, classes=10)
+    >>> model.compile(optimizer="adam")
+    >>> x = np.random.default_rng(0).random((64, 28, 28, 1), dtype="float32")
+    >>> labels = np.arange(64) % 10
+    >>> history = model.fit(x, labels, epochs=1, verbose=0)
+    >>> model.sample([3, 1, 4], count=5).shape, model.reconstruct(x, labels).shape
+    ((3, 5, 28, 28, 1), (64, 28, 28, 1))
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        classes: int | None = None,
+        condition_network: keras.Model | None = None,
+        condition_corruption: keras.layers.Layer | None = None,
+        prior: str | priors.Prior = "learned",
+        prior_network: keras.Model | None = None,
+        complete: bool = False,
+        *,
+        build: bool = True,
+        **kwargs,
+    ) -> None:
+        given = isinstance(prior, priors.Prior)
+        kind = "fixed" if given else prior
+        if kind not in PRIORS:
+            raise ValueError(
+                f"`prior` is {prior!r}, expected 'learned', 'fixed', 'none', or one of "
+                "`kerasae.priors`."
+            )
+        super().__init__(encoder, decoder, prior=prior if given else None, build=False, **kwargs)
+        self.prior_kind = kind
+        self.classes = None if classes is None else checks.positive("classes", classes, 2)
+        self.condition_network = _optional("condition_network", condition_network)
+        self.condition_corruption = checks.layer("condition_corruption", condition_corruption)
+        self.prior_network = _optional("prior_network", prior_network)
+        self.complete = bool(complete)
+        self._told: Told | None = None
+        self._check_arguments()
+        self._own_prior_network = prior_network is None
+        if build:
+            self._build_early()
+
+    def _check_arguments(self) -> None:
+        if self.classes is not None and (self.complete or self.condition_corruption is not None):
+            name = "complete" if self.complete else "condition_corruption"
+            raise ValueError(f"`{name}` is given with `classes`, expected conditions of numbers.")
+        if self.prior_kind != "learned" and self.prior_network is not None:
+            raise ValueError(
+                f"`prior_network` is given with the prior {self.prior_kind!r}, expected 'learned'."
+            )
+        if self.prior_kind == "none" and self.importance_samples > 1:
+            raise ValueError(
+                f"`importance_samples` is {self.importance_samples} with the prior 'none', "
+                "expected 1: without p(z|c) samples have no weights."
+            )
+        if isinstance(self.prior, priors.PseudoInputs):
+            raise ValueError(
+                "`prior` is PseudoInputs, which have no conditions, expected 'learned', 'fixed', "
+                "'none', or another of `kerasae.priors`."
+            )
+        for name, network in {"encoder": self.encoder, "decoder": self.decoder}.items():
+            count = len(getattr(network, "inputs", None) or "x1")  # unknown until it is built
+            if count != 2:
+                what = "[x, condition]" if name == "encoder" else "[code, condition]"
+                raise ValueError(
+                    f"`{name}` takes {count} input, expected two, {what}, as networks of "
+                    "`kerasae.nets.conditional_mlp` do."
+                )
+
+    def _build_early(self) -> None:
+        """Builds at once where the shapes are known; else Keras builds on first use."""
+        networks = [self.encoder, self.condition_network]
+        if all(each is None or (each.built and getattr(each, "inputs", None)) for each in networks):
+            shape, condition = self.encoder.input_shape
+            if self.classes is not None:
+                condition = (None,)
+            elif self.condition_network is not None:
+                condition = self.condition_network.input_shape
+            self.build({"x": shape, "condition": condition})
+
+    def build(self, input_shape: dict[str, tuple[int | None, ...]]) -> None:
+        """Builds the networks and checks that each takes what the others give."""
+        x, condition = (keras.KerasTensor((None, *shape[1:])) for shape in self._parts(input_shape))
+        if self.condition_corruption is not None:
+            self.condition_corruption(condition)
+        told = condition
+        if self.classes is not None:
+            told = keras.KerasTensor((None, self.classes))
+        if self.condition_network is not None:
+            told = self.condition_network(told)
+        self._check_takes("encoder", 1, told)
+        self._check_takes("decoder", 1, told)
+        code = self._code(self.encoder([x, told]))
+        self._check_takes("decoder", 0, code)
+        output = self.decoder([code, told])
+        if self.corruption is not None:
+            self.corruption(x)
+        self.prior.build((None, *code.shape[1:]), x.shape)
+        if self.prior_kind == "learned":
+            self._build_prior_network(told, code)
+        if self.complete:
+            _check_part(condition.shape[1:], output.shape[1:])
+        tensors = {"input": x, "condition": condition, "code": code, "output": output}
+        self._shapes = {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
+        self._check_logits()
+        self.built = True
+
+    def _build_prior_network(self, told, code):
+        numbers = (*code.shape[1:-1], 2 * code.shape[-1])
+        if self.prior_network is None:
+            if len(code.shape) != 2:
+                raise ValueError(
+                    f"`prior_network` is None, but codes have the shape {tuple(code.shape[1:])}, "
+                    "expected a network that gives maps, for a learned prior of these."
+                )
+            self.prior_network = nets.mlp_encoder(told.shape[1:], numbers[0], name="prior_network")
+        found = tuple(self.prior_network(told).shape[1:])
+        if found != numbers:
+            raise ValueError(
+                f"`prior_network` gives numbers of shape {found}, expected {numbers}: μ and log σ² "
+                "of a code."
+            )
+
+    def _code(self, output):
+        if not isinstance(output, keras.KerasTensor):
+            raise ValueError(f"`encoder` gives {len(output)} outputs, expected one code.")
+        shape = tuple(output.shape[1:])
+        return keras.KerasTensor((None, *posteriors.code_shape(self.posterior_kind, shape)))
+
+    def _check_takes(self, name, place, tensor):
+        network = getattr(self, name)
+        expected = network.input_shape[place] if getattr(network, "inputs", None) else tensor.shape
+        if not checks.fits(tensor.shape[1:], expected[1:]):
+            what = ("codes", "conditions")[place]
+            raise ValueError(
+                f"`{name}` takes {what} of shape {tuple(expected[1:])}, but is given {what} of "
+                f"shape {tuple(tensor.shape[1:])}: expected the same shape."
+            )
+
+    # The three distributions, each told c.
+
+    def _tell(self, x, training=False):
+        """The batch with c′, drawn and computed once: from here on it is handed around."""
+        if isinstance(x, Told):
+            return x
+        x, condition = (ops.convert_to_tensor(part) for part in self._parts(x))
+        if self.condition_corruption is not None:
+            condition = self.condition_corruption(condition, training=training)
+        told = condition
+        if self.classes is not None:
+            labels = ops.cast(ops.reshape(condition, (-1,)), "int32")
+            told = ops.one_hot(labels, self.classes, dtype=self.compute_dtype)
+        if self.condition_network is not None:
+            told = self.condition_network(told, training=training)
+        return Told(x, told, condition if self.complete else None, training)
+
+    def posterior(self, x: Any, training: bool = False) -> Distribution:
+        """q(z|x, c), for a batch of examples and their conditions."""
+        told = self._tell(x, training)
+        numbers = self.encoder([told.x, told.condition], training=training)
+        return posteriors.distribution(self.posterior_kind, numbers)
+
+    def prior_at(self, x: Any) -> Distribution:
+        """p(z|c); N(0, I) where there is none, which is where `sample` draws then."""
+        if self.prior_kind != "learned":
+            return self.prior.distribution()
+        told = self._tell(x)
+        numbers = self.prior_network(told.condition, training=told.training)
+        return posteriors.distribution("diagonal", numbers)
+
+    def likelihood_at(self, z: Tensor, x: Any, training: bool = False) -> Distribution:
+        """p(x|z, c), for samples z of shape (k, n, …)."""
+        return super().likelihood_at(z, self._tell(x, training), training)
+
+    def log_densities(self, x: Any, count: int = 1, seed: Any = None) -> Densities:
+        """Samples z_i ~ q(z|x, c), and log p(x|z_i, c), log p(z_i|c), log q(z_i|x, c).
+
+        Args:
+            x: A batch, `{"x": x, "condition": c}`.
+            count: k, how many samples of each example.
+            seed: Of the samples.
+        """
+        if self.prior_kind == "none":
+            raise ValueError(
+                "`prior` is 'none', expected 'learned', 'fixed' or one of `kerasae.priors`: "
+                "without p(z|c) there is no bound of log p(x|c), and no estimate of it."
+            )
+        return super().log_densities(self._tell(x), count, seed)
+
+    def _decode_all(self, z, x, count, training):
+        told = x.condition
+        if count > 1:  # the k samples of all examples, one after the other
+            told = ops.tile(told, (count,) + (1,) * (len(told.shape) - 1))
+        return self.decoder([z, told], training=training)
+
+    def _likelihood(self, decoded, x):
+        return self._distribution(decoded, x.image, len(decoded.shape) - 2)
+
+    def _mean(self, decoded, x):
+        return self._distribution(decoded, x.image, len(decoded.shape) - 1).mean
+
+    def _distribution(self, decoded, image, event_axes):
+        """p(x|z, c), from what the decoder gave and the part of x that is known."""
+        if not self.complete:
+            return self.likelihood.distribution(decoded, event_axes)
+        return _Completed(self.likelihood.distribution(decoded, 1), decoded, event_axes, image)
+
+    def _example(self, x):
+        return self._parts(x)[0] if isinstance(x, (Mapping, Told)) else x
+
+    def _corrupted(self, x, training):
+        if isinstance(x, Told):
+            return x._replace(x=super()._corrupted(x.x, training))
+        return super()._corrupted(x, training)
+
+    def _divergence_weight(self):
+        return 0.0 if self.prior_kind == "none" else super()._divergence_weight()
+
+    # Training.
+
+    def call(self, x, training=False):
+        """The mean of p(x|z, c), at a sample z ~ q(z|x, c) in training, elsewhere at its mean."""
+        told = self._tell(x, training)
+        self._told = None if self._predicting else told  # the loss must see the same draw of c
+        return super().call(told, training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """−E_q log p(x|z, c) + β KL(q(z|x, c)‖p(z|c)), plus what layers of the networks add."""
+        told, self._told = self._told, None
+        if told is None or self._pass is None or self._pass.output is not y_pred:
+            told = self._tell(x, training)
+        y = self._example(target(x, y))
+        return super().compute_loss(told, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the compiled metrics, which compare with the examples."""
+        return super().compute_metrics(x, self._example(target(x, y)), y_pred, sample_weight)
+
+    # Data.
+
+    def _parts(self, x):
+        """The examples and conditions of a batch."""
+        if isinstance(x, Told):
+            return x.x, x.condition
+        if not isinstance(x, Mapping):
+            raise ValueError(
+                f"`x` is of type {type(x).__name__}, expected a dict of examples and conditions, "
+                '`{"x": x, "condition": c}`.'
+            )
+        if set(x) != {"x", "condition"}:
+            raise ValueError(f"`x` is a dict of {sorted(x)}, expected of 'x' and 'condition'.")
+        return x["x"], x["condition"]
+
+    def _pair(self, x, condition):
+        """The dict of both, from two arrays or from the dict itself."""
+        if isinstance(x, Mapping):
+            if condition is not None:
+                raise ValueError("`condition` is given beside a dict in `x`, expected it in there.")
+            x, condition = self._parts(x)
+        x = checks.as_array("x", x)
+        self._check_input(x)
+        pair = {"x": x, "condition": self._checked_condition(condition)}
+        checks.same_length(**pair)
+        return pair
+
+    def _checked_condition(self, condition):
+        condition = checks.as_array("condition", condition)
+        if condition is None:
+            raise ValueError("`condition` is None, expected one for each example.")
+        if not checks.is_array(condition):
+            kind = type(condition).__name__
+            raise ValueError(f"`condition` is of type {kind}, expected one for each example.")
+        if self.classes is not None:
+            checks.labels("condition", condition, self.classes)
+            return condition
+        inputs = getattr(self.condition_network, "inputs", None)
+        tokens = bool(inputs) and "int" in inputs[0].dtype
+        checks.array("condition", condition, self._shape("condition"), integers=tokens)
+        return condition
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Checks the examples as every autoencoder does, and that each has a condition."""
+        x, condition = self._parts(x)
+        super().check_batch(x, y, sample_weight)
+        checks.same_length(x=x, condition=self._checked_condition(condition))
+
+    def _checked(self, x, y, sample_weight):
+        """The data to hand to Keras; two arrays are an example and its condition."""
+        if isinstance(x, Mapping):
+            x = {name: checks.as_array(name, value) for name, value in x.items()}
+            y, whole = checks.as_array("y", y), True
+        else:
+            x = checks.as_array("x", x)
+            whole = x is not None and checks.is_array(x)
+            if whole:
+                x, y = {"x": x, "condition": checks.as_array("condition", y)}, None
+        if not whole:
+            return super()._checked(x, y, sample_weight)
+        sample_weight = checks.as_array("sample_weight", sample_weight)
+        self.check_batch(x, y, sample_weight)
+        if y is None and sample_weight is not None:
+            y = x["x"]  # Keras drops the weights of examples that have no target.
+        return x, y, sample_weight
+
+    # Use.
+
+    def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
+        """Predicts as `keras.Model.predict` does, from dicts: the reconstructions."""
+        if isinstance(x, Mapping):
+            x = self._pair(x, None)
+        self._predicting = True
+        try:
+            return super(Autoencoder, self).predict(x, *args, **kwargs)
+        finally:
+            self._predicting = False
+
+    def encode(self, x: Any, condition: Any = None, batch_size: int = 256) -> np.ndarray:
+        """The codes: the means of q(z|x, c).
+
+        Args:
+            x: Examples, or the dict of them and their conditions.
+            condition: One for each example.
+            batch_size: Examples at a time.
+        """
+        pair = self._pair(x, condition)
+        inputs = [_numpy(pair["x"]), self._told_array(pair["condition"], batch_size)]
+        numbers = self.encoder.predict(inputs, batch_size=batch_size, verbose=0)
+        return _numpy(posteriors.distribution(self.posterior_kind, numbers).mean)
+
+    def decode(self, code: Any, condition: Any, batch_size: int = 256) -> np.ndarray:
+        """The means of p(x|z, c) at the given codes, each with its condition."""
+        code = checks.as_array("code", code)
+        checks.array("code", code, self._shape("code"))
+        condition = self._checked_condition(condition)
+        checks.same_length(code=code, condition=condition)
+        return self._answers(_numpy(code)[:, None], condition, batch_size)[:, 0]
+
+    def reconstruct(self, x: Any, condition: Any = None, batch_size: int = 256) -> np.ndarray:
+        """The means of p(x|z, c) at the posteriors' means."""
+        x, condition = self._parts(self._pair(x, condition))
+        return self.decode(self.encode(x, condition, batch_size), condition, batch_size)
+
+    def sample(
+        self,
+        condition: Any,
+        count: int = 1,
+        seed: int | None = None,
+        pixels: bool = False,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Several answers to each condition: z ~ p(z|c), then the mean of p(x|z, c).
+
+        Args:
+            condition: Conditions, `(n, …)`.
+            count: How many answers to each.
+            seed: Of the draw; `None` for another one each time.
+            pixels: Whether to draw x ~ p(x|z, c) too, instead of its mean.
+            batch_size: Examples at a time.
+
+        Returns:
+            Array of shape `(n, count, …)`.
+        """
+        checks.positive("count", count)
+        self._need_weights("sample")
+        condition = self._checked_condition(condition)
+        seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
+        if self.prior_kind == "learned":
+            told = self._told_array(condition, batch_size)
+            numbers = self.prior_network.predict(told, batch_size=batch_size, verbose=0)
+            z = np.moveaxis(
+                _numpy(posteriors.distribution("diagonal", numbers).sample(count, seed)), 0, 1
+            )
+        else:
+            z = _numpy(self.prior.distribution().sample(len(condition) * count, seed))
+            z = z.reshape((len(condition), count, *z.shape[1:]))
+        return self._answers(z, condition, batch_size, pixels, seed)
+
+    def interpolate(self, start: Any, end: Any, condition: Any, steps: int = 8) -> np.ndarray:
+        """Decodes the straight line between the codes of two examples of one condition.
+
+        Args:
+            start: Examples at which the lines begin, `(n, …)`.
+            end: Examples at which they end, as many.
+            condition: Of each line.
+            steps: Points on each line, both ends included.
+
+        Returns:
+            Array of shape `(n, steps, …)`.
+        """
+        first, last = self.encode(start, condition), self.encode(end, condition)
+        weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
+        weight = weight.reshape((1, -1) + (1,) * (first.ndim - 1))
+        path = (1 - weight) * first[:, None] + weight * last[:, None]
+        return self._answers(path, self._checked_condition(condition))
+
+    def grid(
+        self,
+        condition: Any,
+        side: int = 20,
+        limit: float = 3.0,
+        units: tuple[int, int] = (0, 1),
+        spacing: str = "even",
+    ) -> np.ndarray:
+        """`VariationalAutoencoder.grid` for each condition, as an array `(n, side, side, …)`."""
+        codes = self._square(side, limit, units, spacing)
+        condition = self._checked_condition(condition)
+        codes = np.broadcast_to(
+            codes.reshape(1, side * side, -1), (len(condition), side**2, codes.shape[-1])
+        )
+        images = self._answers(codes, condition)
+        return images.reshape((len(images), side, side, *images.shape[2:]))
+
+    def _told_array(self, condition, batch_size):
+        """c′ of conditions, outside training."""
+        told = _numpy(condition)
+        if self.classes is not None:
+            told = np.eye(self.classes, dtype="float32")[told.reshape(-1).astype("int64")]
+        if self.condition_network is not None:
+            told = self.condition_network.predict(told, batch_size=batch_size, verbose=0)
+        return told
+
+    def _answers(self, codes, condition, batch_size=256, pixels=False, seed=None):
+        """The means of p(x|z, c), or samples of it, for several codes (n, k, …) of each c."""
+        count = codes.shape[1]
+        told = np.repeat(self._told_array(condition, batch_size), count, axis=0)
+        flat = codes.reshape((-1, *codes.shape[2:]))
+        decoded = self.decoder.predict([flat, told], batch_size=batch_size, verbose=0)
+        image = np.repeat(_numpy(condition), count, axis=0) if self.complete else None
+        p = self._distribution(decoded, image, decoded.ndim - 1)
+        x = _numpy(p.sample(seed=seed) if pixels else p.mean)
+        return x.reshape((*codes.shape[:2], *x.shape[1:]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything `from_config` needs, the networks included."""
+        serialize = keras.saving.serialize_keras_object
+        config = super().get_config()
+        standard = self.prior_kind != "fixed" or type(self.prior) is priors.StandardNormal
+        return {
+            **config,
+            "classes": self.classes,
+            "condition_network": serialize(self.condition_network),
+            "condition_corruption": serialize(self.condition_corruption),
+            "prior": self.prior_kind if standard else config["prior"],
+            "prior_network": None if self._own_prior_network else serialize(self.prior_network),
+            "complete": self.complete,
+        }
+
+
+class _Completed(Distribution):
+    """p(x|z, c) where c is a part of x: certain of it, and `inner` elsewhere."""
+
+    def __init__(self, inner: Distribution, decoded: Tensor, event_axes: int, image: Tensor):
+        super().__init__(decoded, event_axes)
+        image = ops.cast(image, "float32")
+        self.inner, self.known = inner, image[..., :-1]
+        self.seen = image[..., -1:] > 0.5
+
+    def log_prob(self, value):
+        # Of the hidden numbers alone: what is known has probability 1.
+        hidden = ops.cast(ops.logical_not(self.seen[..., 0]), "float32")
+        axes = tuple(range(1 - self.event_axes, 0))
+        return ops.sum(hidden * self.inner.log_prob(value), axis=axes)
+
+    @property
+    def mean(self):
+        return ops.where(self.seen, self.known, self.inner.mean)
+
+    def sample(self, count=None, seed=None):
+        return ops.where(self.seen, self.known, self.inner.sample(count, seed))
+
+
+def _check_part(condition, output):
+    if len(output) < 2 or not checks.fits(condition, (*output[:-1], output[-1] + 1)):
+        raise ValueError(
+            f"`complete` is True, but conditions have the shape {tuple(condition)} and examples "
+            f"{tuple(output)}, expected images with one more channel, as "
+            "`kerasae.corruptions.hide` makes them."
+        )
+
+
+def _optional(name, network):
+    return None if network is None else checks.network(name, network)
+
+
+def _numpy(x):
+    return np.asarray(ops.convert_to_numpy(x))
