@@ -384,3 +384,25 @@ def test_bad_arguments_are_one_sentence():
     full = vae("full", prior=priors.PseudoInputs(3))
     with pytest.raises(ValueError, match="`prior` is PseudoInputs, but the posterior is not a di"):
         full.log_weights(np.zeros((2, *SHAPE), "float32"))
+
+
+def test_saved_in_the_middle_training_goes_on_exactly(x, tmp_path):
+    settings = {"batch_size": 16, "shuffle": False, "verbose": 0}
+
+    def started():
+        keras.utils.set_random_seed(4)
+        model = vae(prior=priors.MixturePrior(3, learned=True), importance_samples=2)
+        model.compile(keras.optimizers.Adam(0.01))
+        return model
+
+    through = started()
+    through.fit(x, epochs=4, **settings)
+    half = started()
+    half.fit(x, epochs=2, **settings)
+    half.save(tmp_path / "half.keras")
+    again = keras.saving.load_model(tmp_path / "half.keras")
+    again.fit(x, epochs=4, initial_epoch=2, **settings)
+    for one, other in zip(through.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+    for one, other in zip(through.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)

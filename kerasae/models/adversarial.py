@@ -34,7 +34,6 @@ from kerasae.training.replicas import unscaled
 
 Tensor = Any
 UNITS = (256, 256)  # hidden layers of a discriminator where none is given
-RATES = {"reconstruction": 2e-4, "discriminator": 5e-4, "generator": 1e-3}  # of Adam
 
 
 class Batch(NamedTuple):
@@ -165,15 +164,12 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
     def compile(self, optimizer: Any = None, loss: Any = "mse", **kwargs) -> None:
         """Compiles as `AlternatingModel.compile` does; `loss` is the reconstruction term L.
 
-        Without `optimizer`, every player has Adam with β₁ = 0.5, and the generator learns faster
-        than the others: codes that are spread out before they follow the prior can be caught
-        behind a region that the discriminator is sure of.
+        Without `optimizer`, every player has Adam with a learning rate of 1e-3 and β₁ = 0.5. The
+        codes go round the prior rather than into it while the rates stay what they are: a
+        schedule that falls, such as `keras.optimizers.schedules.CosineDecay`, lets them settle.
         """
         if optimizer is None:
-            optimizer = {
-                player: keras.optimizers.Adam(RATES.get(player, 1e-3), beta_1=0.5)
-                for player in self.player_variables()
-            }
+            optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def play(self, x, y, sample_weight):
