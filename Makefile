@@ -26,6 +26,8 @@ READY := .venv/ready-$(BACKEND)
 
 export KERAS_BACKEND := $(BACKEND)
 export TF_CPP_MIN_LOG_LEVEL := 3
+# oneDNN's order of addition can depend on where an array lies, and the last bit with it.
+export TF_ENABLE_ONEDNN_OPTS := 0
 # Networks this small gain nothing from more threads, and two notebooks run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 

@@ -508,8 +508,6 @@ def test_half_precision(x, policy):
 MODES = {"eager": {"run_eagerly": True}, "default": {}}
 if BACKEND != "torch":
     MODES["two_steps"] = {"steps_per_execution": 2}
-if BACKEND == "tensorflow":
-    MODES["xla"] = {"jit_compile": True}
 
 
 def test_every_way_of_running_gives_the_same(x):

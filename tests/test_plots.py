@@ -88,4 +88,5 @@ def test_gallery(tmp_path):
     written = subprocess.run([*command, tmp_path / "new"], capture_output=True, text=True)
     assert len(written.stdout.split()) == len(list((tmp_path / "new").glob("*.png"))) >= 17
     usage = subprocess.run(command, capture_output=True, text=True)
-    assert usage.returncode == 1 and usage.stderr == "usage: python -m kerasae.plots FOLDER\n"
+    assert usage.returncode == 1  # an engine may have something of its own to say before
+    assert usage.stderr.endswith("usage: python -m kerasae.plots FOLDER\n")
