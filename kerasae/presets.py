@@ -21,6 +21,7 @@ import keras
 
 from kerasae.training.resume import random_states
 
+LATE_ARGUMENTS = ("input_axes", "output_axes", "quantization_config")  # none in Keras 3.12
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
 
@@ -50,6 +51,7 @@ def save(model: keras.Model, folder: str | Path) -> None:
     try:
         config = keras.saving.serialize_keras_object(model)
         config.pop("compile_config", None)  # a preset is for use; `.keras` keeps the training
+        config = _for_older_keras(config)
         metadata = {
             "keras_version": keras.version(),
             "kerasae_version": version("kerasae"),
@@ -69,6 +71,22 @@ def save(model: keras.Model, folder: str | Path) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _for_older_keras(config: Any) -> Any:
+    """The configuration without arguments that Keras got lately, where they are `None`.
+
+    Keras writes them down all the same, and its older versions refuse them.
+    """
+    if isinstance(config, list):
+        return [_for_older_keras(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _for_older_keras(value)
+        for key, value in config.items()
+        if value is not None or key not in LATE_ARGUMENTS
+    }
 
 
 def load(cls: type, name: str | Path) -> Any:

@@ -134,3 +134,11 @@ def test_code_in_a_configuration_is_not_run(model, tmp_path):
     (tmp_path / "preset" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json"):
         presets.load(Autoencoder, tmp_path / "preset")
+
+
+def test_nothing_is_written_that_an_older_keras_refuses(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    presets.save(model, tmp_path / "preset")
+    text = (tmp_path / "preset" / "config.json").read_text()
+    assert not any(name in text for name in presets.LATE_ARGUMENTS)
+    assert '"bias_regularizer": null' in text  # what every version knows stays
