@@ -362,8 +362,9 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     commits itself to one class, and to each equally often; a fourth player, `classifier`,
     minimises −log p(c|x) over those examples of a batch that have a label. `fit(x, y)` takes whole
     numbers, −1 for no label. Where few have one, repeat them in the data, so that each batch has
-    some, and let `discriminator` and `generator` learn more slowly than `classifier`, lest the
-    classes be settled before the labels are heard. `fit({"x": x, "z": z}, y)` brings samples along, each of z and a one-hot vector in a row.
+    some, and let `classifier` learn faster than the others, lest the classes be settled before the
+    labels are heard. `fit({"x": x, "z": z}, y)` brings samples along, each of z and a one-hot
+    vector in a row.
 
     Metrics: those of `AdversarialAutoencoder`, `class_discriminator` and `class_generator` for the
     second game, `cross_entropy` and `accuracy` over the examples with a label.
