@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kerasae.distributions.base import Distribution, Tensor, float32, uniform_noise
+from kerasae.distributions.base import Distribution, Tensor, float32, spread, uniform_noise
 
 
 class Bernoulli(Distribution):
@@ -41,8 +41,12 @@ class Bernoulli(Distribution):
         return ops.cast(uniform_noise(self.logits, count, seed) < self.mean, "float32")
 
     def log_prob(self, value):
-        x = self._value(value)
-        return -self._sum(x * ops.softplus(-self.logits) + (1 - x) * ops.softplus(self.logits))
+        x, logits = self._value(value), self.logits
+        for _ in range(len(logits.shape) - len(x.shape)):
+            x = x[None]
+        if tuple(x.shape) != tuple(logits.shape):
+            x, logits = spread(x, logits), spread(logits, x)
+        return -self._sum(ops.binary_crossentropy(x, logits, from_logits=True))
 
     def _closed_kl(self, other):
         if not isinstance(other, Bernoulli):
