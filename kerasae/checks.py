@@ -239,6 +239,18 @@ def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool =
         raise ValueError(f"`{name}` holds labels from {low} to {high}, expected {kind}{either}.")
 
 
+def label_of_each(
+    name: str, value: Any, count: int, classes: int, unlabelled: bool = False
+) -> np.ndarray:
+    """One checked label for each of `count` samples, where one may stand for all."""
+    values = np.atleast_1d(keras.ops.convert_to_numpy(value))
+    labels(name, values, classes, unlabelled)
+    values = values.reshape(-1).astype("int64")
+    if len(values) not in (1, count):
+        raise ValueError(f"`{name}` has {len(values)}, expected 1 or {count}.")
+    return np.broadcast_to(values, count)
+
+
 def first_batch(stream: Any) -> tuple[Any, Any]:
     """Looks at a stream's first batch.
 

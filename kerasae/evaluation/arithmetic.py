@@ -24,6 +24,27 @@ from kerasae import checks
 from kerasae.evaluation.factors import columns
 
 
+def straight(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
+    """Points on the straight lines from some codes to others, both ends included.
+
+    Args:
+        start: Where the lines begin, `(n, …)`.
+        end: Where they end, as many.
+        steps: Points on each line.
+
+    Returns:
+        Array of shape `(n, steps, …)`.
+
+    Example:
+
+    >>> straight(np.zeros((1, 2)), np.ones((1, 2)), steps=3)[0].tolist()
+    [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
+    """
+    weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
+    weight = weight.reshape((1, -1) + (1,) * (start.ndim - 1))
+    return (1 - weight) * start[:, None] + weight * end[:, None]
+
+
 def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     """Codes on the shortest arcs between codes, evenly spaced in angle, lengths in between.
 

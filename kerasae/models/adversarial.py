@@ -315,11 +315,7 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
     def sample_prior(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
         """The codes that `sample` decodes, with its arguments."""
         count = checks.positive("count", count)
-        if not self.built:
-            raise ValueError(
-                f"{type(self).__name__} has no weights yet, expected a built model in `sample`: "
-                "fit it first, or call `build(input_shape)`."
-            )
+        self._need_weights("sample")
         seed = self.seed_generator if seed is None else checks.positive("seed", seed, least=0)
         return ops.convert_to_numpy(self._sampled(count, labels, seed))
 
@@ -334,12 +330,7 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
             raise ValueError(
                 f"`labels` are given, expected none: this {type(self).__name__} has no `classes`."
             )
-        labels = np.atleast_1d(ops.convert_to_numpy(labels))
-        checks.labels("labels", labels, self.classes, unlabelled=True)
-        labels = labels.reshape(-1).astype("int64")
-        if len(labels) not in (1, count):
-            raise ValueError(f"`labels` has {len(labels)}, expected 1 or {count}.")
-        return np.broadcast_to(labels, count)
+        return checks.label_of_each("labels", labels, count, self.classes, unlabelled=True)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""

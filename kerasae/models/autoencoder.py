@@ -17,6 +17,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.callbacks import WholeSetMean
+from kerasae.evaluation.arithmetic import straight
 from kerasae.models.base import Model
 from kerasae.penalties import Penalty
 from kerasae.training.replicas import unscaled
@@ -236,9 +237,7 @@ class Autoencoder(Model):
         """
         first, last = self.encode(start), self.encode(end)
         checks.same_length(start=first, end=last)
-        weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
-        weight = weight.reshape((1, -1) + (1,) * (first.ndim - 1))
-        path = (1 - weight) * first[:, None] + weight * last[:, None]
+        path = straight(first, last, steps)
         images = self.decode(path.reshape((-1, *first.shape[1:])))
         return images.reshape((*path.shape[:2], *images.shape[1:]))
 

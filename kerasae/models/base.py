@@ -95,6 +95,13 @@ class Model(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def _need_weights(self, method: str) -> None:
+        if not self.built:
+            raise ValueError(
+                f"{type(self).__name__} has no weights yet, expected a built model in `{method}`: "
+                "fit it first, or call `build(input_shape)`."
+            )
+
     def get_config(self) -> dict[str, Any]:
         """What every model is made with; a subclass adds its own."""
         dtype = keras.saving.serialize_keras_object(self.dtype_policy)

@@ -26,6 +26,7 @@ from keras import ops
 
 from kerasae import checks, nets, posteriors, priors
 from kerasae.distributions import Distribution
+from kerasae.evaluation.arithmetic import straight
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import target
 from kerasae.models.variational import Densities, VariationalAutoencoder
@@ -473,9 +474,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
             Array of shape `(n, steps, …)`.
         """
         first, last = self.encode(start, condition), self.encode(end, condition)
-        weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
-        weight = weight.reshape((1, -1) + (1,) * (first.ndim - 1))
-        path = (1 - weight) * first[:, None] + weight * last[:, None]
+        path = straight(first, last, steps)
         return self._answers(path, self._checked_condition(condition))
 
     def grid(

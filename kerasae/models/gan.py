@@ -31,7 +31,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, derivatives, nets, surgery
-from kerasae.evaluation.arithmetic import spherical
+from kerasae.evaluation import arithmetic
 from kerasae.models.base import Model
 from kerasae.training.alternating import AlternatingModel
 
@@ -493,7 +493,8 @@ class GAN(AlternatingModel, Model):
         checks.array("start", start, self.code_shape)
         checks.array("end", end, self.code_shape)
         checks.same_length(start=start, end=end)
-        path = _way(np.asarray(start), np.asarray(end), steps, spherical)
+        way = arithmetic.spherical if spherical else arithmetic.straight
+        path = way(np.asarray(start), np.asarray(end), steps)
         if self.classes is not None:
             labels = np.repeat(self._one_hot(labels, len(path)).argmax(1), steps)
         samples = self.generate(path.reshape((-1, *self.code_shape)), labels)
@@ -525,12 +526,8 @@ class GAN(AlternatingModel, Model):
             return None
         if labels is None:
             labels = np.arange(count) % self.classes
-        labels = np.atleast_1d(ops.convert_to_numpy(labels))
-        checks.labels("labels", labels, self.classes)
-        labels = labels.reshape(-1).astype("int64")
-        if len(labels) not in (1, count):
-            raise ValueError(f"`labels` has {len(labels)}, expected 1 or {count}.")
-        return np.eye(self.classes, dtype="float32")[np.broadcast_to(labels, count)]
+        labels = checks.label_of_each("labels", labels, count, self.classes)
+        return np.eye(self.classes, dtype="float32")[labels]
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""
@@ -577,15 +574,6 @@ def mean_distance(x: Tensor) -> Tensor:
     squares = square[:, None] + square[None, :] - 2 * ops.matmul(x, ops.transpose(x))
     pairs = ops.cast(count * (count - 1), "float32")
     return ops.sum(ops.sqrt(ops.maximum(squares, 0.0))) / ops.maximum(pairs, 1.0)
-
-
-def _way(start: np.ndarray, end: np.ndarray, steps: int, on_sphere: bool) -> np.ndarray:
-    """Points from codes to codes, `(n, steps, …)`."""
-    if on_sphere:
-        return spherical(start, end, steps)
-    weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
-    weight = weight.reshape((1, -1) + (1,) * (start.ndim - 1))
-    return (1 - weight) * start[:, None] + weight * end[:, None]
 
 
 def _with(x: Any, label: Any) -> Any:

@@ -389,13 +389,6 @@ class VariationalAutoencoder(Autoencoder):
         codes[..., one], codes[..., other] = np.meshgrid(values, values[::-1])
         return codes
 
-    def _need_weights(self, method: str) -> None:
-        if not self.built:
-            raise ValueError(
-                f"{type(self).__name__} has no weights yet, expected a built model in `{method}`: "
-                "fit it first, or call `build(input_shape)`."
-            )
-
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""
         config = super().get_config()
