@@ -10,6 +10,7 @@ from kerasae import (
     nets,
     penalties,
     priors,
+    zoo,
 )
 from kerasae.models.adversarial import (
     AdversarialAutoencoder,
@@ -50,4 +51,5 @@ __all__ = [
     "nets",
     "penalties",
     "priors",
+    "zoo",
 ]

@@ -1,4 +1,11 @@
-"""The command line: `python -m kerasae demo` trains an autoencoder and draws what it learned."""
+"""The command line of the zoo.
+
+python -m kerasae list                 the presets, and what was measured of them
+python -m kerasae show vae_2_strokes   the card of one: how it was made, and its numbers
+python -m kerasae train vae_2          make it, or one like it: --dataset mnist, --seed 1
+python -m kerasae evaluate vae_2_strokes
+python -m kerasae demo                 pictures in under two minutes
+"""
 
 import argparse
 import sys
@@ -8,8 +15,45 @@ from pathlib import Path
 
 def main() -> None:
     """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m kerasae", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m kerasae",
+        description="Autoencoders and generative models, ready for use and ready to be made again.",
+        epilog="The backend is that of $KERAS_BACKEND: tensorflow, jax or torch.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="list the presets that ship, and the recipes")
+    show_parser = commands.add_parser("show", help="print the card of a preset")
+    show_parser.add_argument("name", metavar="NAME", help="a preset, or the folder of one")
+    train_parser = commands.add_parser(
+        "train",
+        help="train a recipe, and write a preset with its card",
+        description="Trains a recipe and writes a preset with its card to OUTPUT/NAME. Killed, the "
+        "same command goes on with the last epoch.",
+    )
+    train_parser.add_argument("name", metavar="NAME", help="a recipe or a preset, see `list`")
+    train_parser.add_argument(
+        "--dataset", help="mnist, kmnist, fashion_mnist for recipes on digits (default: strokes)"
+    )
+    train_parser.add_argument(
+        "--budget",
+        choices=("fast", "full"),
+        default="full",
+        help="full: what the zoo's preset took; fast: a first idea in about a minute (%(default)s)",
+    )
+    train_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    train_parser.add_argument(
+        "--output", type=Path, default=Path("zoo"), help="folder of the preset (%(default)s)"
+    )
+    evaluate_parser = commands.add_parser(
+        "evaluate",
+        help="measure a preset again and hold it to its card",
+        description="Measures a preset on test images and holds it to its card; fails where they "
+        "differ by more than the tolerance.",
+    )
+    evaluate_parser.add_argument("name", metavar="NAME", help="a preset, or the folder of one")
+    evaluate_parser.add_argument(
+        "--dataset", help="other images than those it was trained on; its card says nothing of them"
+    )
     demo_parser = commands.add_parser(
         "demo", help="train a denoising autoencoder on handwriting in under two minutes"
     )
@@ -19,15 +63,130 @@ def main() -> None:
     demo_parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
     demo_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
+    if hasattr(arguments, "output"):
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--output is {arguments.output}, expected a folder ({error})")
+    options = {key: value for key, value in vars(arguments).items() if key != "command"}
+    command = {
+        "list": list_,
+        "show": show,
+        "train": train,
+        "evaluate": evaluate,
+        "demo": demo,
+    }[arguments.command]
     try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        demo_parser.error(f"--output is {arguments.output}, expected a folder ({error})")
-    try:
-        demo(arguments.output, arguments.epochs, arguments.seed)
+        command(**options)
     except KeyboardInterrupt:
-        print("\nstopped")
+        again = arguments.command == "train"
+        print("\nstopped" + again * "; the same command goes on with the last epoch")
         sys.exit(130)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        print(f"python -m kerasae {arguments.command}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def list_() -> None:
+    """Prints the catalogue as a table."""
+    from kerasae import zoo
+
+    rows = [
+        (preset.name, preset.model, preset.headline, f"{preset.bytes / 1e6:.1f} MB", preset.title)
+        for preset in zoo.presets()
+    ]
+    rows = [("preset", "model", "measured on test images", "size", "what it is"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for *cells, last in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), last)
+    print("\nModel.from_preset(NAME) loads one; `python -m kerasae train NAME` makes it again.")
+
+
+def show(name: str) -> None:
+    """Prints the card of a preset.
+
+    Args:
+        name: The preset's name or folder.
+    """
+    from kerasae import presets
+
+    card = presets.find(name) / presets.CARD
+    if not card.is_file():
+        raise ValueError(
+            f"`{name}` has no card, expected a preset of the zoo, or one that `train` has made."
+        )
+    print(card.read_text(encoding="utf-8"))
+    print(f"In {card.parent}")
+
+
+def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) -> None:
+    """Trains a recipe and writes a preset.
+
+    Args:
+        name: The recipe's, or a preset's.
+        dataset: To train on, or `None` for the name's.
+        budget: `"full"` or `"fast"`.
+        seed: Of the weights, the order and the noise.
+        output: Folder of the preset's folder.
+    """
+    import keras
+
+    from kerasae import zoo
+
+    recipes, recipe = _workshop()
+    found, data, preset = recipes.find(name, dataset)
+    amount = getattr(found, budget)
+    print(f"{preset}: {found.title}\n{amount.images:,} images, {amount.epochs} epochs, on", end=" ")
+    print(keras.backend.backend(), end="")
+    shipped = {each.name: each for each in zoo.presets()}.get(preset)
+    if shipped and budget == "full":
+        print(f"; the zoo's took {shipped.seconds:.0f} s of one core on {shipped.backend}", end="")
+    print(flush=True)
+    verbose = "auto" if sys.stdout.isatty() else 2
+    made = recipe.train(found, data, output / preset, budget, seed, verbose)
+    for measure, value in made.measures.items():
+        said = ""
+        if shipped and measure in shipped.measures:
+            said = f", the zoo's {shipped.measures[measure]['value']:.4g}"
+        print(f"{measure}: {value['value']:.4g} {value['unit']}".rstrip() + said)
+    print(f'{made.model}.from_preset("{output / preset}")')
+
+
+def evaluate(name: str, dataset: str | None) -> None:
+    """Measures a preset again, and exits with 1 where its card says something else.
+
+    Args:
+        name: The preset's name or folder.
+        dataset: To measure on, or `None` for what it was trained on.
+    """
+    from kerasae.zoo import catalogue
+
+    recipes, recipe = _workshop()
+    entry = catalogue.preset(name)
+    found, data, _ = recipes.find(entry.recipe, dataset or entry.dataset)
+    measured = recipe.evaluate(name, found, data)
+    same = data == entry.dataset
+    for measure, (value, holds) in measured.items():
+        line = f"{measure}: {value.value:.4g} {value.unit}".rstrip()
+        if same:
+            said = entry.measures[measure]
+            line += f", the card says {said['value']:.4g} ± {said['tolerance']:.2g}"
+            line += "" if holds else ": NOT THE SAME"
+        print(line)
+    if same and not all(holds for _, holds in measured.values()):
+        sys.exit(1)
+
+
+def _workshop():
+    """The recipes, which draw pictures, and what trains them."""
+    try:
+        from kerasae.zoo import recipe, recipes
+    except ModuleNotFoundError as error:
+        missing = str(error.name).split(".")[0]
+        raise ImportError(
+            f"recipes draw their cards, expected {missing}: `pip install kerasae[notebooks]`."
+        ) from error
+    return recipes, recipe
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:

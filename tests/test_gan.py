@@ -148,8 +148,21 @@ def test_the_model_reports_the_formulas(name):
     expected["loss"] = expected["discriminator_loss"] + expected["generator_loss"]
     diversity = found.pop("diversity")
     assert found == pytest.approx(expected, rel=1e-4)
-    distances = [np.linalg.norm(a[:, None] - a[None], axis=2).sum() for a in (data["z"], data["x"])]
-    assert diversity == pytest.approx(distances[0] / distances[1], rel=1e-3)
+    distances = [np.linalg.norm(np.diff(a, axis=0), axis=1).sum() for a in (data["z"], data["x"])]
+    assert diversity == pytest.approx(distances[0] / distances[1], rel=1e-5)
+
+
+def test_the_gradient_penalty_is_taken_between_real_and_generated():
+    """a(x) = ½ ‖x‖², ∇a = x, on a line from (2, 0), generated, to (3, 0), real."""
+    image = keras.Input((2,))
+    logit = keras.layers.Dense(1, use_bias=False)(keras.layers.Multiply()([image, image]))
+    discriminator = keras.Model(image, logit)
+    discriminator.set_weights([np.full((2, 1), 0.5)])
+    model = GAN(linear().generator, discriminator, loss="wasserstein", gradient_penalty=1.0)
+    data = {name: np.tile([[end, 0.0]], (2000, 1)) for name, end in (("z", 2.0), ("x", 3.0))}
+    found = sgd(model).evaluate(data, batch_size=2000, verbose=0, return_dict=True)
+    penalty = found["discriminator_loss"] - (2.0**2 / 2 - 3.0**2 / 2)
+    assert penalty == pytest.approx(7 / 3, abs=0.1)  # E (1 + ε)², ε uniform; 1 and 4 at the ends
 
 
 @pytest.mark.parametrize("turns", ["alternating", "twice", "simultaneous"])
@@ -239,7 +252,7 @@ def test_diversity_shows_collapse():
     model = sgd(linear(), 0.0)
     model.generator.set_weights([np.zeros((2, 2)), np.ones(2)])
     history = model.fit(pairs()["x"], validation_data=(pairs()["x"],), verbose=0).history
-    assert history["diversity"] == history["val_diversity"] == pytest.approx([0], abs=1e-3)
+    assert history["diversity"] == history["val_diversity"] == [0]
     # The last batch has one example, and no say.
     data = pairs(5)
     found = sgd(linear(), 0.0).evaluate(data, batch_size=4, verbose=0, return_dict=True)
@@ -307,6 +320,8 @@ def test_samples_and_interpolations():
         np.testing.assert_allclose(path[:, 0], model.generate(start), atol=1e-6)
         np.testing.assert_allclose(path[:, 2], model.generate(end), atol=1e-6)
     np.testing.assert_allclose(path[:, 1], model.generate((start + end) / 2), atol=1e-6)
+    arc = linear().interpolate([[1.0, 0.0]], [[0.0, 1.0]], steps=3)  # by default, with G(z) = z
+    np.testing.assert_allclose(arc[0, 1], np.sqrt([0.5, 0.5]), atol=1e-6)
     draws = numbers(small(latent="uniform")._noise(1000, 0))
     assert -1 <= draws.min() < -0.95 and 0.95 < draws.max() <= 1
     assert np.std(numbers(model._noise(1000, 0))) == pytest.approx(1, abs=0.05)

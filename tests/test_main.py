@@ -1,8 +1,12 @@
+import dataclasses
+import json
 import sys
 
 import pytest
 
-from kerasae import __main__, datasets
+from kerasae import __main__, datasets, zoo
+from kerasae.zoo import recipes
+from kerasae.zoo.recipe import Budget
 
 
 def test_demo(tmp_path, monkeypatch, capsys):
@@ -24,20 +28,115 @@ def test_an_output_that_is_no_folder_is_refused_before_training(tmp_path, monkey
 
 
 def test_an_interrupt_is_one_word(tmp_path, monkeypatch, capsys):
-    def interrupted(*arguments):
+    def interrupted(**options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(__main__, "demo", interrupted)
-    monkeypatch.setattr(sys, "argv", ["kerasae", "demo", "--output", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
-        __main__.main()
+        run(monkeypatch, "demo", "--output", str(tmp_path))
     assert stop.value.code == 130 and capsys.readouterr().out == "\nstopped\n"
-
-
-@pytest.mark.parametrize("argv", [[], ["dmeo"], ["demo", "--epochs", "many"]])
-def test_typos_show_what_is_expected(argv, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["kerasae", *argv])
+    monkeypatch.setattr(__main__, "train", interrupted)
     with pytest.raises(SystemExit) as stop:
-        __main__.main()
+        run(monkeypatch, "train", "vae_2", "--output", str(tmp_path))
+    assert stop.value.code == 130 and "the same command goes on" in capsys.readouterr().out
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["kerasae", *arguments])
+    __main__.main()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["dmeo"], ["demo", "--epochs", "many"], ["train"], ["train", "vae_2", "--budget", "huge"]],
+)
+def test_typos_show_what_is_expected(argv, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *argv)
     assert stop.value.code == 2
     assert "usage: python -m kerasae" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv, says",
+    [
+        (["train", "vae2"], "`recipe` is 'vae2', expected"),
+        (
+            ["train", "vae_2", "--dataset", "imagenet"],
+            "`dataset` is 'imagenet', expected 'strokes'",
+        ),
+        (["train", "vae_2", "--seed", "-1"], "`seed` is -1"),
+        (["show", "vae_2_stroke"], "or a preset of the zoo, such as 'vae_2_strokes'"),
+        (["evaluate", "nothing"], "`nothing` is not a preset"),
+    ],
+)
+def test_wrong_names_are_one_sentence(argv, says, monkeypatch, capsys, tmp_path):
+    if argv[0] == "train":
+        argv = [*argv, "--output", str(tmp_path)]
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *argv)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and says in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_worth_reading(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "train", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    for part in ("--dataset", "--budget {fast,full}", "--seed", "goes on with the last epoch"):
+        assert part in text
+
+
+def test_list(monkeypatch, capsys):
+    run(monkeypatch, "list")
+    lines = capsys.readouterr().out.splitlines()
+    presets = zoo.presets()
+    assert len(lines) == len(presets) + 3
+    for preset, line in zip(presets, lines[1:], strict=False):
+        assert line.split()[:2] == [preset.name, preset.model]
+        assert preset.headline in line and line.endswith(preset.title)
+
+
+def test_show(monkeypatch, capsys):
+    run(monkeypatch, "show", "vae_2_strokes")
+    text = capsys.readouterr().out
+    assert text.startswith("# vae_2_strokes\n") and "python -m kerasae train vae_2_strokes" in text
+
+
+def test_train_and_evaluate(monkeypatch, capsys, tmp_path):
+    small = dataclasses.replace(recipes.RECIPES["sparse"], fast=Budget(64, 1))
+    monkeypatch.setitem(recipes.RECIPES, "sparse", small)
+    run(monkeypatch, "train", "sparse", "--budget", "fast", "--output", str(tmp_path))
+    text = capsys.readouterr().out
+    folder = tmp_path / "sparse_strokes"
+    assert text.startswith("sparse_strokes: Sparse autoencoder") and "64 images, 1 epochs" in text
+    assert f'StackedAutoencoder.from_preset("{folder}")' in text and "the zoo's" in text
+    run(monkeypatch, "evaluate", str(folder))
+    assert capsys.readouterr().out.count("the card says") == 2
+    with pytest.raises(SystemExit) as stop:  # again: it is there already
+        run(monkeypatch, "train", "sparse", "--budget", "fast", "--output", str(tmp_path))
+    assert stop.value.code == 2 and "exists, expected a new folder" in capsys.readouterr().err
+    path = folder / "metadata.json"
+    said = json.loads(path.read_text())
+    said["measures"]["squared error"]["value"] += 10
+    path.write_text(json.dumps(said))
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "evaluate", str(folder))
+    assert stop.value.code == 1 and "NOT THE SAME" in capsys.readouterr().out
+
+
+def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
+    for name in ("recipe", "recipes", "pictures"):
+        monkeypatch.delattr(zoo, name)
+        monkeypatch.delitem(sys.modules, f"kerasae.zoo.{name}")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for name in [name for name in sys.modules if name.startswith("kerasae.plots")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("kerasae.plots")
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "train", "vae_2", "--budget", "fast", "--output", str(tmp_path))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "expected matplotlib: `pip install kerasae[notebooks]`" in error

@@ -1,6 +1,8 @@
 import json
 import os
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -134,6 +136,52 @@ def test_code_in_a_configuration_is_not_run(model, tmp_path):
     (tmp_path / "preset" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json"):
         presets.load(Autoencoder, tmp_path / "preset")
+
+
+def test_foreign_classes_are_not_called(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    path = tmp_path / "preset" / "config.json"
+    ours = json.loads(path.read_text())
+    arguments = {"args": ["touch", str(tmp_path / "broken in")]}
+    foreign = {"module": "subprocess", "class_name": "Popen", "config": arguments}
+    for config in (foreign, {**ours, "config": {**ours["config"], "corruption": foreign}}):
+        path.write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=r"config\.json` is broken or of a foreign class"):
+            Autoencoder.from_preset(tmp_path / "preset")
+    assert not (tmp_path / "broken in").exists()
+
+
+def test_a_name_of_the_zoo_or_a_folder(model, tmp_path, monkeypatch):
+    model.save_to_preset(tmp_path / "shipped" / "ours")
+    model.decoder.layers[-1].bias.assign(np.ones(6))
+    model.save_to_preset(tmp_path / "here" / "ours")
+    monkeypatch.setattr(presets, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path / "here")
+    assert presets.names() == ["ours"]
+    for name, bias in (("ours", 0), (Path("ours"), 1), ("./ours", 1), (tmp_path / "here/ours", 1)):
+        assert (Autoencoder.from_preset(name).decoder.layers[-1].bias.numpy() == bias).all()
+    with pytest.raises(FileNotFoundError, match="or a preset of the zoo, such as 'ours'"):
+        Autoencoder.from_preset("our")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_weights_on_disk(dtype, model, tmp_path):
+    model.compile(optimizer="adam")
+    model.fit(np.random.default_rng(0).random((8, 6), dtype="float32"), verbose=0)
+    model.encoder.layers[-1].bias.assign([1e-9, 1e5])  # float16 has room for neither
+    model.save_to_preset(tmp_path / "preset", dtype)
+    types = {}
+    with h5py.File(tmp_path / "preset" / "model.weights.h5") as file:
+        file.visititems(lambda name, item: types.update({name: getattr(item, "dtype", None)}))
+    assert not any(name.startswith("optimizer") for name in types)
+    found = [str(each) for each in types.values() if each is not None]
+    assert found.count("float16") == (7 if dtype == "float16" else 0) and "float32" in found
+    again = Autoencoder.from_preset(tmp_path / "preset")
+    assert all(weight.dtype == "float32" for weight in again.weights)
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-7)
+    with pytest.raises(ValueError, match="`dtype` is 'int8', expected 'float32' or 'float16'"):
+        model.save_to_preset(tmp_path / "preset", "int8")
 
 
 def test_nothing_is_written_that_an_older_keras_refuses(tmp_path):

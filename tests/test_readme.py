@@ -4,9 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from kerasae import __main__
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
@@ -34,7 +37,18 @@ def test_python_blocks(tmp_path, monkeypatch):
     assert names["features"](names["test"].x[:2]).shape == (2, 10)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m kerasae ")])
+def test_commands_of_the_zoo_are_understood(command, monkeypatch):
+    called = []
+    for name in ("list_", "show", "train", "evaluate"):
+        monkeypatch.setattr(__main__, name, lambda **options: called.append(options))
+    monkeypatch.setattr(sys, "argv", command.split()[2:])
+    monkeypatch.setattr(Path, "mkdir", lambda *arguments, **options: None)
+    __main__.main()
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("python")])
 def test_commands(command):
     if not (ROOT / "Makefile").exists() or not shutil.which("make"):
         pytest.skip("the commands need a clone of the repository and make")

@@ -273,6 +273,8 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks the examples, the prior's samples and the labels."""
+        if isinstance(x, Mapping) and set(x) != {"x", "z"}:
+            raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
         x, z = _batch_of(x)
         if z is not None:
             checks.array("z", z, self.prior.code_shape if self.built else None)
@@ -286,16 +288,6 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
             )
         checks.labels("y", y, self.classes, unlabelled=True)
         checks.same_length(x=x, y=y)
-
-    def _checked(self, x, y, sample_weight):
-        if not isinstance(x, Mapping):
-            return super()._checked(x, y, sample_weight)
-        if set(x) != {"x", "z"}:
-            raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
-        x = {name: checks.as_array(name, value) for name, value in x.items()}
-        y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
-        self.check_batch(x, y, sample_weight)
-        return x, x["x"] if y is None and sample_weight is not None else y, sample_weight
 
     # Use.
 

@@ -1,5 +1,6 @@
 """What every model of the zoo shares: checked data, the input as its own target, presets."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,12 +50,16 @@ class Model(keras.Model):
         """The data to hand to Keras, after a look at them."""
         if x is None:
             raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
-        x, y = checks.as_array("x", x), checks.as_array("y", y)
-        sample_weight = checks.as_array("sample_weight", sample_weight)
-        if checks.is_array(x):
+        named = isinstance(x, Mapping)  # of several arrays, such as examples and their noise
+        if named:
+            x = {name: checks.as_array(name, value) for name, value in x.items()}
+        else:
+            x = checks.as_array("x", x)
+        y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
+        if named or checks.is_array(x):
             self.check_batch(x, y, sample_weight)
             if y is None and sample_weight is not None:
-                y = x  # Keras drops the weights of examples that have no target.
+                y = x["x"] if named else x  # Keras drops the weights of what has no target.
         else:
             batch, x = checks.first_batch(x)
             self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch))
@@ -132,13 +137,23 @@ class Model(keras.Model):
                 state.assign(saved)
         super().load_own_variables({key: store[key] for key in store.keys() if key != RANDOM})
 
-    def save_to_preset(self, folder: str | Path) -> None:
-        """Writes `config.json`, `metadata.json` and `model.weights.h5` to `folder`."""
-        presets.save(self, folder)
+    def save_to_preset(self, folder: str | Path, dtype: str = "float32") -> None:
+        """Writes `config.json`, `metadata.json` and `model.weights.h5` to `folder`.
+
+        Args:
+            folder: A new folder, or an earlier preset's.
+            dtype: Of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
+        """
+        presets.save(self, folder, dtype)
 
     @classmethod
     def from_preset(cls, name: str | Path) -> Self:
-        """Reads a model from a folder that `save_to_preset` wrote."""
+        """Reads a model of this class, or of one that derives from it.
+
+        Args:
+            name: A preset of the zoo (`kerasae.zoo.presets()` lists them), a folder that
+                `save_to_preset` wrote, or `hf://owner/name` on the Hugging Face hub.
+        """
         return presets.load(cls, name)
 
 

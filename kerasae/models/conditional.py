@@ -372,21 +372,11 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def _checked(self, x, y, sample_weight):
         """The data to hand to Keras; two arrays are an example and its condition."""
-        if isinstance(x, Mapping):
-            x = {name: checks.as_array(name, value) for name, value in x.items()}
-            y, whole = checks.as_array("y", y), True
-        else:
+        if not isinstance(x, Mapping) and x is not None:
             x = checks.as_array("x", x)
-            whole = x is not None and checks.is_array(x)
-            if whole:
+            if checks.is_array(x):
                 x, y = {"x": x, "condition": checks.as_array("condition", y)}, None
-        if not whole:
-            return super()._checked(x, y, sample_weight)
-        sample_weight = checks.as_array("sample_weight", sample_weight)
-        self.check_batch(x, y, sample_weight)
-        if y is None and sample_weight is not None:
-            y = x["x"]  # Keras drops the weights of examples that have no target.
-        return x, y, sample_weight
+        return super()._checked(x, y, sample_weight)
 
     # Use.
 

@@ -104,9 +104,9 @@ class GAN(AlternatingModel, Model):
 
     Metrics, the same in validation (where the networks run as in inference): `loss`, the sum of
     `discriminator_loss` and `generator_loss`; `real` and `fake`, the mean of D(x) and D(G(z)), or
-    of the scores a under the last three losses; `diversity`, the mean distance between two
-    samples of a batch over that between two real examples: near 1 where they differ as the data
-    do, 0 where all are the same. With k > 1 those of D are averaged over the k steps.
+    of the scores a under the last three losses; `diversity`, the mean distance between a
+    sample of a batch and the next over that between two real examples: near 1 where they differ as
+    the data do, 0 where all are the same. With k > 1 those of D are averaged over the k steps.
 
     Args:
         generator: G, a Keras model from z to x, or from `[z, one-hot label]`.
@@ -392,8 +392,8 @@ class GAN(AlternatingModel, Model):
         loss = ops.mean(weight * self.game.generator(self._logit(fake, label, training)))
         self.track(self.trackers["generator_loss"], loss, x)
         # A batch of one example has no distances, and weighs nothing.
-        ratio = mean_distance(ops.stop_gradient(fake)) / ops.maximum(mean_distance(x), 1e-12)
-        self.trackers["diversity"].update_state(ratio, sample_weight=ops.shape(x)[0] - 1)
+        ratio = distances(ops.stop_gradient(fake)) / ops.maximum(distances(x), 1e-12)
+        self.track(self.trackers["diversity"], ratio, x[1:])
         return loss + regularization([self.generator])
 
     def _update_average(self) -> None:
@@ -439,15 +439,6 @@ class GAN(AlternatingModel, Model):
         if sample_weight is not None:
             checks.array("sample_weight", sample_weight, ())
             checks.same_length(x=x, sample_weight=sample_weight)
-
-    def _checked(self, x, y, sample_weight):
-        if not isinstance(x, Mapping):
-            return super()._checked(x, y, sample_weight)
-        x = {name: checks.as_array(name, value) for name, value in x.items()}
-        y = checks.as_array("y", y)
-        sample_weight = checks.as_array("sample_weight", sample_weight)
-        self.check_batch(x, y, sample_weight)
-        return x, x["x"] if y is None and sample_weight is not None else y, sample_weight
 
     def sample(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
         """Draws samples G(z), z ~ p(z).
@@ -565,15 +556,11 @@ def regularization(networks: Iterable[keras.Model]) -> Tensor:
     return sum(w.regularizer(w) for w in weights if getattr(w, "regularizer", None) is not None)
 
 
-def mean_distance(x: Tensor) -> Tensor:
-    """The mean distance between two different examples of a batch; 0 for a batch of one."""
-    count = ops.shape(x)[0]
-    x = ops.reshape(ops.cast(x, "float32"), (count, -1))
-    x = x - ops.mean(x, axis=0)  # ‖u‖² + ‖v‖² − 2uᵀv is exact for small vectors
-    square = ops.sum(ops.square(x), axis=1)
-    squares = square[:, None] + square[None, :] - 2 * ops.matmul(x, ops.transpose(x))
-    pairs = ops.cast(count * (count - 1), "float32")
-    return ops.sum(ops.sqrt(ops.maximum(squares, 0.0))) / ops.maximum(pairs, 1.0)
+def distances(x: Tensor) -> Tensor:
+    """The sum of the distances between an example of a batch and the next."""
+    # Of n − 1 pairs only: all of them would cost more than the rest of what is tracked.
+    steps = ops.cast(x[1:], "float32") - ops.cast(x[:-1], "float32")
+    return ops.sum(ops.sqrt(ops.sum(ops.square(steps), axis=tuple(range(1, len(x.shape))))))
 
 
 def _with(x: Any, label: Any) -> Any:

@@ -1,0 +1,143 @@
+"""The model card of a preset, a page of markdown with pictures and numbers; the index of all.
+
+`python -m kerasae.zoo.card` writes the pages of what ships again, from the catalogue.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from kerasae import plots, presets
+from kerasae.zoo import catalogue
+from kerasae.zoo.recipe import Recipe
+from kerasae.zoo.recipes import RECIPES
+
+INDEX = Path(__file__).parent / "README.md"
+INTRODUCTION = (
+    "# The zoo",
+    "",
+    "Models with weights, ready offline after the installation. Each was made by a",
+    "[recipe](recipes.py), a few lines over the public API, and can be made again by the command",
+    "on its card, on the data the package draws or on MNIST. [How to use them](USING.md) in a",
+    "project of your own.",
+    "",
+    "```bash",
+    "python -m kerasae list",
+    "python -m kerasae show vae_2_strokes",
+    "python -m kerasae train vae_2 --dataset kmnist",
+    "python -m kerasae evaluate vae_2_strokes",
+    "```",
+    "",
+)
+
+
+def write(folder: Path, recipe: Recipe, model: Any, test: Any, history: dict[str, list]) -> None:
+    """Writes `README.md` and its pictures into a preset's folder.
+
+    Args:
+        folder: The preset's.
+        recipe: What made it.
+        model: The model, as it is read from the folder.
+        test: The test data.
+        history: Of the training.
+    """
+    figures = {name: draw(model, test) for name, draw in recipe.pictures.items()}
+    figures["training"] = _curve(history)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=90)
+    (folder / presets.CARD).write_text(text(catalogue.preset(folder), recipe), encoding="utf-8")
+
+
+def text(entry: catalogue.Preset, recipe: Recipe) -> str:
+    """The page of a preset.
+
+    Args:
+        entry: The preset's.
+        recipe: What made it.
+    """
+    measures = [
+        f"| {name} | {found['value']:.4g} | ± {found['tolerance']:.2g} | {found['unit']} |"
+        for name, found in entry.measures.items()
+    ]
+    shown = [
+        line
+        for name, draw in recipe.pictures.items()
+        for says in [draw.__doc__.splitlines()[0]]
+        for line in (f"![{says}]({name}.png)", "", f"*{says}*", "")
+    ]
+    made = " · ".join(f"{name} {number}" for name, number in entry.versions.items())
+    options = "" if entry.budget == "full" else f" --budget {entry.budget}"
+    options += f" --seed {entry.seed}" if entry.seed else ""
+    lines = [
+        f"# {entry.name}",
+        "",
+        f"{entry.title}.",
+        "",
+        "```python",
+        f"from kerasae import {entry.model}",
+        "",
+        f'model = {entry.model}.from_preset("{entry.name}")',
+        "```",
+        "",
+        *shown,
+        f"Measured on the test images of {entry.dataset}; another backend may differ by the",
+        "tolerance.",
+        "",
+        "| | value | tolerance | |",
+        "|---|--:|--:|---|",
+        *measures,
+        "",
+        "| | |",
+        "|---|---|",
+        f"| model | `{entry.model}`, {entry.parameters:,} numbers, {entry.bytes / 1e6:.2f} MB |",
+        f"| data | {entry.dataset}, {entry.images:,} images |",
+        f"| training | {entry.epochs} epochs, {entry.seconds:.0f} s, seed {entry.seed} |",
+        f"| made with | {made} |",
+        f"| paper | {entry.paper} |",
+        "",
+        "Made, and made again, by",
+        "",
+        f"    KERAS_BACKEND={entry.backend} python -m kerasae train {entry.name}{options}",
+        "",
+        "![The training curve](training.png)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def index() -> str:
+    """The page of all presets that ship: a picture, the headline and the way to each card."""
+    rows = []
+    for entry in catalogue.presets():
+        picture = next(iter(RECIPES[entry.recipe].pictures))
+        where = f"presets/{entry.name}"
+        rows += [
+            f"## [{entry.name}]({where}/{presets.CARD})",
+            "",
+            f"{entry.title}. `{entry.model}`, {entry.bytes / 1e6:.2f} MB; {entry.headline}.",
+            "",
+            f"![{entry.title}]({where}/{picture}.png)",
+            "",
+        ]
+    return "\n".join([*INTRODUCTION, *rows])
+
+
+def _curve(history: dict[str, list]) -> Any:
+    """The loss, or where a training has phases the last one's."""
+    name = next(key for key in history if key.endswith("loss") and not key.startswith("val_"))
+    if "discriminator_loss" in history:
+        return plots.history(history, ("discriminator_loss", "generator_loss"))
+    if "fine_tuning_loss" in history:
+        name = "fine_tuning_loss"
+    return plots.history(history, (name,))
+
+
+def main() -> None:
+    """Writes every card and the index again."""
+    for entry in catalogue.presets():
+        page = text(entry, RECIPES[entry.recipe])
+        (presets.find(entry.name) / presets.CARD).write_text(page, encoding="utf-8")
+    INDEX.write_text(index(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

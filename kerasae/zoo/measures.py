@@ -1,0 +1,99 @@
+"""What the zoo measures of a preset, on test data: each a function of the model and the data.
+
+What is drawn at random is drawn by NumPy where it can be, so that every backend measures the same;
+the tolerance says how far the numbers of two backends may be apart where not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasae.datasets import Split
+from kerasae.evaluation import images, networks
+from kerasae.priors import StandardNormal
+
+Inputs = Callable[[Split], Any]  # what a model is given of a data set
+
+
+class Measured(NamedTuple):
+    """A number, how far another run of the measurement may be from it, and its unit."""
+
+    value: float
+    tolerance: float
+    unit: str = ""
+
+
+def squared_error(model: Any, test: Split) -> Measured:
+    """‖x − x̂‖² of an image: the sum over its pixels, the mean over the images."""
+    return _squared(test.x, model.reconstruct(test.x))
+
+
+def error_with_half_hidden(model: Any, test: Split) -> Measured:
+    """‖x − x̂‖² of an image of which a random half of the pixels is set to 0."""
+    return _squared(test.x, model.reconstruct(half_hidden(test.x)))
+
+
+def half_hidden(x: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Images with a random half of their pixels set to 0."""
+    hidden = np.random.default_rng(seed).random((*x.shape[:3], 1)) < 0.5
+    return np.where(hidden, np.float32(0), x)
+
+
+def mean_activation(model: Any, test: Split) -> Measured:
+    """How active a unit of the code is on average, over units and images."""
+    return _share(model.encode(test.x).mean(), 0.01)
+
+
+def negative_bound(inputs: Inputs) -> Callable[[Any, Split], Measured]:
+    """−(E log p(x|z) − KL), with one z for each image: an upper bound of −log p(x)."""
+
+    def measure(model: Any, test: Split) -> Measured:
+        if not model.compiled:
+            model.compile()  # the bound needs no more
+        found = model.evaluate(*inputs(test), batch_size=500, verbose=0, return_dict=True)
+        return _share(found["loss"], 0.005, "nats")
+
+    return measure
+
+
+def prior_distance(model: Any, test: Split) -> Measured:
+    """The energy distance between the codes of the test images and samples of the prior."""
+    samples = model.sample_prior(len(test), seed=0)
+    return Measured(float(images.energy_distance(model.encode(test.x), samples)), 0.005)
+
+
+def frechet(network: str) -> Callable[[Any, Split], Measured]:
+    """The Fréchet distance of samples to the test images, in the features of a fixed network."""
+
+    def measure(model: Any, test: Split) -> Measured:
+        samples = drawn(model, len(test))
+        return _share(images.frechet_distance(samples, test.x, network), 0.05)
+
+    return measure
+
+
+def smile_kept(model: Any, test: Split) -> Measured:
+    """How the smiles that a fixed network reads off the reconstructions go with the true ones."""
+    read = networks.attributes(model.reconstruct(test.x), "faces")["smile"]
+    return Measured(float(np.corrcoef(read, test.factors["smile"])[0, 1]), 0.01)
+
+
+def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
+    """Samples, from z that are the same on every backend where the prior is simple."""
+    random = np.random.default_rng(seed)
+    if hasattr(model, "generate"):
+        return model.generate(random.normal(size=(count, *model.code_shape)).astype("float32"))
+    if type(model.prior) is StandardNormal:
+        shape = (count, *model.decoder.input_shape[1:])
+        return model.decode(random.normal(size=shape).astype("float32"))
+    return model.sample(count, seed=seed)
+
+
+def _squared(x: np.ndarray, output: np.ndarray) -> Measured:
+    return _share(np.square(x - output).sum(axis=(1, 2, 3)).mean(), 0.005)
+
+
+def _share(value: float, tolerance: float, unit: str = "") -> Measured:
+    """A number that another backend finds to within a share of it."""
+    return Measured(float(value), tolerance * abs(float(value)), unit)

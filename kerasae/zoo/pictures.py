@@ -1,0 +1,108 @@
+"""What the zoo shows of a preset: each a function from the model and test data to a figure."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasae import plots
+from kerasae.corruptions import QuadrantMask, hide
+from kerasae.datasets import Split
+from kerasae.evaluation import arithmetic, features
+from kerasae.zoo import measures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def restored(model: Any, test: Split) -> "Figure":
+    """Ten images and their reconstructions."""
+    x = one_of_each(test)
+    size = int(np.prod(model.encoder.output_shape[1:]))
+    return plots.reconstructions(x, {f"from {size} numbers": model.reconstruct(x)})
+
+
+def reconstructed(model: Any, test: Split) -> "Figure":
+    """Ten images and what the posterior's mean decodes to."""
+    x = one_of_each(test)
+    size = model.encode(x[:1]).shape[-1]
+    return plots.reconstructions(x, {f"from {size} numbers": model.reconstruct(x)})
+
+
+def half_restored(model: Any, test: Split) -> "Figure":
+    """Ten images, a random half of each, and the reconstructions of that."""
+    x = one_of_each(test)
+    seen = measures.half_hidden(x)
+    return plots.reconstructions(x, {"restored": model.reconstruct(seen)}, {"half is hidden": seen})
+
+
+def units(model: Any, test: Split) -> "Figure":
+    """What the units of the first layer look for."""
+    weights = features.first_layer_features(model.encoder)[:100]
+    return plots.features(weights.reshape(-1, *test.x.shape[1:3]), columns=20, size=0.4)
+
+
+def manifold(model: Any, test: Split) -> "Figure":
+    """A square of codes, decoded."""
+    square = model.grid(side=16, limit=2.5, spacing="quantile")
+    return plots.image_sheet(square.reshape(-1, *square.shape[2:]), columns=16, size=0.42)
+
+
+def samples(model: Any, test: Split) -> "Figure":
+    """New images."""
+    x = measures.drawn(model, 72)
+    return plots.image_sheet(x, columns=12, size=0.6 if x.shape[-1] == 1 else 0.75)
+
+
+def codes(model: Any, test: Split) -> "Figure":
+    """Where the codes of the test images lie."""
+    return plots.codes(model.encode(test.x), test.y)
+
+
+def of_each_class(model: Any, test: Split) -> "Figure":
+    """New images by class: the rows' z, a column each, come from their part of the prior."""
+    classes = np.arange(model.classes)
+    x = model.sample(8 * len(classes), labels=np.repeat(classes, 8), seed=0)
+    rows = x.reshape(len(classes), 8, *x.shape[1:])
+    return plots.image_rows({str(label): row for label, row in zip(classes, rows, strict=True)})
+
+
+def answers(model: Any, test: Split) -> "Figure":
+    """A quadrant of each image, several answers to it, and the image it is of."""
+    x = one_of_each(test)
+    seen = hide(x, QuadrantMask(["bottom left"]))
+    several = model.sample(seen, count=4, seed=0)
+    rows = {f"answer {index + 1}": several[:, index] for index in range(4)}
+    return plots.image_rows({"seen": seen[..., :1], **rows, "the image": x})
+
+
+def attributes(model: Any, test: Split) -> "Figure":
+    """Faces, and the same with an attribute's vector added to their codes."""
+    z, factors = model.encode(test.x), test.factors
+    plain = np.flatnonzero((factors["smile"] < -0.3) & (factors["glasses"] == 0))[:8]
+    rows = {"image": test.x[plain], "decoded": model.decode(z[plain])}
+    has = {
+        "smile": factors["smile"] > 0.3,
+        "glasses": factors["glasses"] == 1,
+        "hair_colour": factors["hair_colour"] > 0.7,
+    }
+    for name, which in has.items():
+        others = {other: values for other, values in factors.items() if other != name}
+        vector = arithmetic.attribute_vector(z, which, others)
+        label = "blond" if name == "hair_colour" else name
+        rows[f"+ {label}"] = model.decode(z[plain] + 1.5 * vector)
+    return plots.image_rows(rows, size=1.0)
+
+
+def way(model: Any, test: Split) -> "Figure":
+    """On the way from some z to others."""
+    z = np.random.default_rng(1).normal(size=(2, 4, *model.code_shape)).astype("float32")
+    path = model.interpolate(*z, steps=10)
+    return plots.image_sheet(path.reshape(-1, *path.shape[2:]), columns=10, size=0.8)
+
+
+def one_of_each(test: Split) -> np.ndarray:
+    """Ten images: of digits one of each, else the first."""
+    labels = np.unique(test.y)
+    if len(labels) < 10:
+        return test.x[:10]
+    return test.x[[int(np.flatnonzero(test.y == label)[0]) for label in labels[:10]]]

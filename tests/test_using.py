@@ -1,0 +1,63 @@
+"""The blocks of `kerasae/zoo/USING.md` run as they stand, and do what the text says."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kerasae
+
+TEXT = (Path(kerasae.__file__).parent / "zoo" / "USING.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What the blocks have defined."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("using"))
+        for block in BLOCKS:
+            exec(compile(block, "USING.md", "exec"), found)
+            if "codes" in found:  # of an export
+                found.setdefault("exported", []).append(found.pop("codes"))
+        found["leaning"] = kerasae.VariationalAutoencoder.from_preset("leaning")
+    return found
+
+
+def test_a_hundred_labels_are_enough_for_a_classifier(names):
+    assert names["accuracy"] > 0.6
+    assert not names["encoder"].trainable_variables
+
+
+def test_what_is_exported_computes_the_same(names):
+    expected = names["encoder"].predict(names["test"].x[:5], verbose=0)
+    ways = {"tensorflow": 2, "jax": 0, "torch": 1}[keras.backend.backend()]
+    assert len(names.get("exported", [])) == ways
+    for codes in names.get("exported", []):
+        np.testing.assert_allclose(codes, expected, atol=1e-4)
+
+
+def test_jax_exports_where_tensorflow_is_installed(names, tmp_path):
+    if keras.backend.backend() != "jax":
+        pytest.skip("on TensorFlow a block of the text does it, on PyTorch Keras cannot")
+    tf = pytest.importorskip("tensorflow")
+    names["encoder"].export(tmp_path / "encoder", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "encoder"))
+    expected = names["encoder"].predict(names["test"].x[:5], verbose=0)
+    np.testing.assert_allclose(served.serve(names["test"].x[:5]), expected, atol=1e-4)
+
+
+def test_fine_tuning_pays(names):
+    assert names["after"] < names["before"] - 3
+    x = names["mine"][:2]
+    np.testing.assert_allclose(
+        names["leaning"].reconstruct(x), names["model"].reconstruct(x), atol=0.02
+    )
+
+
+def test_rows_and_sequences_are_learned(names):
+    assert names["explained"] > 0.8
+    assert names["history"][-1] < 0.5 * names["history"][0]

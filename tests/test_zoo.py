@@ -1,0 +1,228 @@
+"""The zoo: what ships is what its cards say, on every backend, and can be made again."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from kerasae import datasets, presets, zoo
+from kerasae.zoo import card, catalogue, recipe, recipes
+
+PRESETS = zoo.presets()
+BACKENDS = ("tensorflow", "jax", "torch")
+TURN = BACKENDS.index(os.environ["KERAS_BACKEND"])
+by_name = pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_old_models():
+    yield
+    keras.backend.clear_session()
+
+
+def small(name, **data):
+    """A recipe that takes a moment."""
+    found, dataset, preset = recipes.find(name)
+    few = recipe.Budget(96, 3)
+    return dataclasses.replace(found, fast=few, batch_size=32, **data), dataset, preset
+
+
+# What ships.
+
+
+def test_every_recipe_has_a_preset_on_embedded_data():
+    made = {(preset.recipe, preset.dataset) for preset in PRESETS}
+    for name, found in recipes.RECIPES.items():
+        assert (name, "strokes" if found.data == "digits" else found.data) in made
+
+
+def test_the_catalogue_is_read_without_a_model(monkeypatch):
+    monkeypatch.setattr(keras.saving, "deserialize_keras_object", None)
+    assert [preset.name for preset in zoo.presets()] == presets.names()
+
+
+def test_the_wheel_stays_small():
+    assert sum(preset.bytes for preset in PRESETS) < 20e6
+
+
+@by_name
+def test_an_entry_says_how_the_preset_was_made(preset):
+    assert recipes.find(preset.name) == (
+        recipes.RECIPES[preset.recipe],
+        preset.dataset,
+        preset.name,
+    )
+    made_by = recipes.RECIPES[preset.recipe]
+    assert preset.budget == "full" and preset.epochs == made_by.full.epochs
+    assert (preset.title, preset.paper) == (made_by.title, made_by.paper)
+    assert list(preset.measures) == list(made_by.measures)
+    assert all(np.isfinite(found["value"]) for found in preset.measures.values())
+    assert preset.backend in BACKENDS and preset.seconds > 1 and preset.seed >= 0
+    assert preset.headline.startswith(next(iter(made_by.measures)))
+
+
+@by_name
+def test_its_outputs_are_those_of_the_backend_that_made_it(preset):
+    model = presets.load(keras.Model, preset.name)
+    assert type(model).__name__ == preset.model and model.count_params() == preset.parameters
+    expected = presets.metadata(preset.name)["outputs"]
+    found = recipe.outputs(recipes.RECIPES[preset.recipe], model)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.std(expected) > 1e-3  # they say something
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [preset for turn, preset in enumerate(PRESETS) if turn % 3 == TURN],
+    ids=lambda preset: preset.name,
+)
+def test_it_is_held_to_its_card(preset):
+    if preset.dataset == "mnist" and not os.environ.get("KERASAE_DATA"):
+        pytest.skip("$KERASAE_DATA is not set: no MNIST to measure on")
+    found = recipe.evaluate(preset.name, recipes.RECIPES[preset.recipe], preset.dataset)
+    assert found.keys() == preset.measures.keys()
+    assert all(holds for _, holds in found.values()), (found, preset.measures)
+
+
+@by_name
+def test_its_recipe_builds_the_model_that_ships(preset):
+    made_by = recipes.RECIPES[preset.recipe]
+    embedded = "strokes" if made_by.data == "digits" else made_by.data
+    few = datasets.load(embedded, train=2, test=1, size=made_by.size)[0]
+    model = made_by.build(few, 10)
+    shipped = presets.load(keras.Model, preset.name)
+    shapes = [tuple(weight.shape) for weight in shipped.weights]
+    assert [tuple(weight.shape) for weight in model.weights] == shapes
+    assert model.compiled and not shipped.compiled
+
+
+@by_name
+def test_its_card_is_of_it(preset):
+    page = (presets.find(preset.name) / presets.CARD).read_text(encoding="utf-8")
+    assert page == card.text(preset, recipes.RECIPES[preset.recipe])
+    assert page.startswith(f"# {preset.name}\n") and preset.paper in page
+    for name, found in preset.measures.items():
+        assert f"| {name} | {found['value']:.4g} |" in page
+    if not (presets.SHIPPED.parents[2] / "Makefile").exists():
+        return  # pictures are in the repository, not in the wheel
+    for line in page.splitlines():
+        if line.startswith("!["):
+            picture = presets.find(preset.name) / line.split("(")[1].rstrip(")")
+            assert picture.stat().st_size > 5000, picture
+
+
+def test_the_index_is_of_all():
+    assert card.INDEX.read_text(encoding="utf-8") == card.index()
+    for preset in PRESETS:
+        assert f"[{preset.name}](presets/{preset.name}/README.md)" in card.index()
+
+
+# Making one.
+
+
+@pytest.mark.parametrize("name", ["vae_2", "stacked_tied", "gan", "cvae_quadrants", "aae_ring"])
+def test_training_writes_a_preset_with_its_card(name, tmp_path):
+    found, dataset, preset = small(name, measures={"numbers": numbers})
+    entry = recipe.train(found, dataset, tmp_path / preset, "fast", seed=3, verbose=0)
+    files = {path.name for path in (tmp_path / preset).iterdir()}
+    assert files == {*presets.FILES, presets.CARD, "training.png"} | {
+        f"{picture}.png" for picture in found.pictures
+    }
+    assert list(tmp_path.iterdir()) == [tmp_path / preset]  # nothing is left of the training
+    assert (entry.name, entry.recipe, entry.seed, entry.budget) == (preset, name, 3, "fast")
+    assert (entry.images, entry.epochs, entry.backend) == (96, 3, keras.backend.backend())
+    assert entry == catalogue.preset(tmp_path / preset)
+    _, holds = recipe.evaluate(tmp_path / preset, found, dataset)["numbers"]
+    assert holds
+    page = (tmp_path / preset / presets.CARD).read_text(encoding="utf-8")
+    assert f"train {preset} --budget fast --seed 3" in page
+    with pytest.raises(ValueError, match="exists, expected a new folder"):
+        recipe.train(found, dataset, tmp_path / preset, "fast")
+
+
+def numbers(model, test):
+    """A measure that is quick and exact."""
+    return recipe.Measured(float(model.count_params()), 0.5)
+
+
+def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
+    found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
+    begin = recipe.Stopwatch.on_epoch_begin
+
+    def killed(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        begin(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe.Stopwatch, "on_epoch_begin", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recipe.train(found, dataset, tmp_path / "killed", "fast", verbose=0)
+    assert not (tmp_path / "killed").exists()
+    recipe.train(found, dataset, tmp_path / "killed", "fast", verbose=0)
+    recipe.train(found, dataset, tmp_path / "whole", "fast", verbose=0)
+    for folder in ("killed", "whole"):
+        assert catalogue.preset(tmp_path / folder).epochs == 3
+    one, other = (presets.load(keras.Model, tmp_path / name) for name in ("killed", "whole"))
+    for first, second in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, rtol=2e-3, atol=1e-4)  # of float16
+
+
+def test_a_killed_card_leaves_no_half_of_a_preset(tmp_path, monkeypatch):
+    found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
+    with monkeypatch.context() as patch:
+        patch.setattr(card, "write", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            recipe.train(found, dataset, tmp_path / "preset", "fast", verbose=0)
+    assert not (tmp_path / "preset").exists()
+    recipe.train(found, dataset, tmp_path / "preset", "fast", verbose=0)  # measures, and is done
+    assert catalogue.preset(tmp_path / "preset").seconds > 0
+
+
+@pytest.mark.parametrize("allowed, exact", [(0.0, True), (1.0, False)])
+def test_float16_is_refused_where_outputs_would_move(allowed, exact, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "EQUAL", allowed)
+    found, dataset, _ = small("vae_2")
+    model = found.build(found.load(dataset, 96)[0], 10)
+    loaded = recipe._saved(model, found, tmp_path / "preset")
+    pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs) == exact
+
+
+def test_a_card_that_lies_is_found_out(tmp_path):
+    name = PRESETS[0].name
+    shutil.copytree(presets.find(name), tmp_path / name)
+    path = tmp_path / name / presets.METADATA
+    said = json.loads(path.read_text())
+    for found in said["measures"].values():
+        found["value"] += 2 * found["tolerance"]
+    path.write_text(json.dumps(said))
+    found = recipe.evaluate(tmp_path / name, recipes.RECIPES[PRESETS[0].recipe], PRESETS[0].dataset)
+    assert not any(holds for _, holds in found.values())
+
+
+def test_names():
+    vae = recipes.RECIPES["vae_2"]
+    assert recipes.find("vae_2") == (vae, "strokes", "vae_2_strokes")
+    assert recipes.find("vae_2_mnist") == (vae, "mnist", "vae_2_mnist")
+    assert recipes.find("vae_2", "mnist") == (vae, "mnist", "vae_2_mnist")
+    assert recipes.find("dcgan_faces") == (recipes.RECIPES["dcgan_faces"], "faces", "dcgan_faces")
+    with pytest.raises(ValueError, match="`recipe` is 'vae_3', expected"):
+        recipes.find("vae_3")
+    with pytest.raises(ValueError, match="`dataset` is 'kmnist', expected 'mnist'"):
+        recipes.find("vae_2_mnist", "kmnist")
+    with pytest.raises(ValueError, match="`dataset` is 'mnist', expected 'faces'"):
+        recipes.find("dcgan_faces", "mnist")
+    with pytest.raises(ValueError, match="`dataset` is 'cifar10', expected 'strokes'"):
+        recipes.find("vae_2", "cifar10")
+
+
+def test_a_preset_of_ones_own_has_no_entry(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    presets.save(model, tmp_path / "own")
+    with pytest.raises(ValueError, match="was not made by a recipe"):
+        catalogue.preset(tmp_path / "own")
