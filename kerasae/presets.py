@@ -28,7 +28,15 @@ from kerasae import checks
 from kerasae.datasets.store import one_line
 from kerasae.training.resume import random_states
 
-LATE_ARGUMENTS = ("input_axes", "output_axes", "quantization_config")  # none in Keras 3.12
+# Arguments of layers that Keras 3.12 does not have, and their defaults.
+LATE_ARGUMENTS = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
 CONFIG, METADATA, WEIGHTS = FILES = "config.json", "metadata.json", "model.weights.h5"
 CARD = "README.md"
 SHIPPED = Path(__file__).parent / "zoo" / "presets"
@@ -160,7 +168,7 @@ def save(
 
 
 def _for_older_keras(config: Any) -> Any:
-    """The configuration without arguments that Keras got lately, where they are `None`.
+    """The configuration without arguments that Keras got lately, where they are the default.
 
     Keras writes them down all the same, and its older versions refuse them.
     """
@@ -171,7 +179,7 @@ def _for_older_keras(config: Any) -> Any:
     return {
         key: _for_older_keras(value)
         for key, value in config.items()
-        if value is not None or key not in LATE_ARGUMENTS
+        if key not in LATE_ARGUMENTS or value != LATE_ARGUMENTS[key]
     }
 
 

@@ -185,7 +185,8 @@ def test_weights_on_disk(dtype, model, tmp_path):
 
 
 def test_nothing_is_written_that_an_older_keras_refuses(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2), layers.BatchNormalization()])
     presets.save(model, tmp_path / "preset")
     text = (tmp_path / "preset" / "config.json").read_text()
     assert not any(name in text for name in presets.LATE_ARGUMENTS)
