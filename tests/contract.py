@@ -78,7 +78,7 @@ def assert_targets_default_to_input(model, x):
     weighted = model.evaluate(
         x, sample_weight=np.full(len(x), 2.0, "float32"), verbose=0, return_dict=True
     )
-    assert alone == pytest.approx(pairs, rel=1e-6)
+    assert alone == pytest.approx(pairs, rel=1e-6), (alone, pairs)
     # A weight of 2 doubles the weighted loss; a compiled metric that is not weighted stays.
     assert weighted["reconstruction"] == pytest.approx(2 * alone["reconstruction"], rel=1e-5)
     assert weighted["mae"] == pytest.approx(alone["mae"], rel=1e-5)
