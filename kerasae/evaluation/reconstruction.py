@@ -44,6 +44,22 @@ def reconstruction_error(x: Any, reconstruction: Any, kind: str = "squared") -> 
     return errors.reshape(len(x), -1).mean(axis=1)
 
 
+def squared_error(x: Any, reconstruction: Any) -> float:
+    """‖x − x̂‖², the sum over an example's numbers, the mean over the examples.
+
+    Args:
+        x: The originals, `(n, …)`.
+        reconstruction: Of the same shape.
+
+    Example:
+
+    >>> squared_error(np.zeros((3, 28, 28, 1)), np.ones((3, 28, 28, 1)))
+    784.0
+    """
+    each = reconstruction_error(x, reconstruction)  # the mean over an example's numbers
+    return float(each.mean() * (np.size(x) / len(x)))
+
+
 def psnr(x: Any, reconstruction: Any, peak: float = 1.0) -> np.ndarray:
     """The peak signal-to-noise ratio of each example in decibels, `(n,)`.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasae.datasets import Split
 from kerasae.evaluation import images, networks
+from kerasae.evaluation.reconstruction import squared_error as error
 from kerasae.priors import StandardNormal
 
 Inputs = Callable[[Split], Any]  # what a model is given of a data set
@@ -91,7 +92,7 @@ def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
 
 
 def _squared(x: np.ndarray, output: np.ndarray) -> Measured:
-    return _share(np.square(x - output).sum(axis=(1, 2, 3)).mean(), 0.005)
+    return _share(error(x, output), 0.005)
 
 
 def _share(value: float, tolerance: float, unit: str = "") -> Measured:
