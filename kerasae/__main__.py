@@ -21,7 +21,7 @@ def main() -> None:
         epilog="The backend is that of $KERAS_BACKEND: tensorflow, jax or torch.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="list the presets that ship, and the recipes")
+    commands.add_parser("list", help="list the presets that ship")
     show_parser = commands.add_parser("show", help="print the card of a preset")
     show_parser.add_argument("name", metavar="NAME", help="a preset, or the folder of one")
     train_parser = commands.add_parser(
@@ -147,8 +147,8 @@ def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) 
     for measure, value in made.measures.items():
         said = ""
         if shipped and measure in shipped.measures:
-            said = f", the zoo's {shipped.measures[measure]['value']:.4g}"
-        print(f"{measure}: {value['value']:.4g} {value['unit']}".rstrip() + said)
+            said = f", the zoo's {shipped.measures[measure].value:.4g}"
+        print(f"{measure}: {value}{said}")
     print(f'{made.model}.from_preset("{output / preset}")')
 
 
@@ -167,10 +167,10 @@ def evaluate(name: str, dataset: str | None) -> None:
     measured = recipe.evaluate(name, found, data)
     same = data == entry.dataset
     for measure, (value, holds) in measured.items():
-        line = f"{measure}: {value.value:.4g} {value.unit}".rstrip()
+        line = f"{measure}: {value}"
         if same:
             said = entry.measures[measure]
-            line += f", the card says {said['value']:.4g} ± {said['tolerance']:.2g}"
+            line += f", the card says {said.value:.4g} ± {said.tolerance:.2g}"
             line += "" if holds else ": NOT THE SAME"
         print(line)
     if same and not all(holds for _, holds in measured.values()):
@@ -198,10 +198,11 @@ def demo(output: Path, epochs: int, seed: int) -> None:
         seed: Of the weights, the order and the noise.
     """
     import keras
-    import numpy as np
 
     from kerasae import Autoencoder, datasets, nets, plots
     from kerasae.corruptions import MaskingNoise
+    from kerasae.zoo.measures import half_hidden
+    from kerasae.zoo.pictures import one_of_each
 
     started = time.monotonic()
     keras.utils.set_random_seed(seed)
@@ -211,10 +212,8 @@ def demo(output: Path, epochs: int, seed: int) -> None:
     model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     model.fit(train.x, validation_data=(test.x,), batch_size=128, epochs=epochs)
 
-    first = [int(np.flatnonzero(test.y == digit)[0]) for digit in range(10)]
-    clean = test.x[first]
-    hidden = np.random.default_rng(seed).random(clean.shape) < 0.5
-    broken = np.where(hidden, 0, clean)
+    clean = one_of_each(test)
+    broken = half_hidden(clean, seed)
     plots.image_rows(
         {
             "drawn": clean,

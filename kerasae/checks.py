@@ -58,8 +58,8 @@ def interval(name: str, value: Any) -> tuple[float, float]:
 def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     """Returns `value` if it is one of the given names."""
     if value not in options:
-        listed = f"{', '.join(map(repr, options[:-1]))} or " * (len(options) > 1)
-        listed += repr(options[-1])
+        *others, last = map(repr, options)
+        listed = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"`{name}` is {value!r}, expected {listed}.")
     return value
 

@@ -4,7 +4,6 @@ A claim is a sentence of the slides made executable. It prints one fixed line, w
 compared with the stored one, and raises with its evidence where the sentence is false.
 """
 
-import importlib.metadata
 import json
 import logging
 import os
@@ -17,7 +16,7 @@ import numpy as np
 from IPython import get_ipython
 from IPython.display import Markdown, display
 
-from kerasae import __version__, plots
+from kerasae import __version__, plots, presets
 
 Value = TypeVar("Value")
 _seed = 0  # what `setup` chose, and `claim` writes beside the evidence
@@ -40,10 +39,9 @@ def setup(seed: int | None = None) -> int:
     plots.use_style()
     # It warns, on the page, wherever several models predict one after the other.
     logging.getLogger("tensorflow").setLevel("ERROR")
-    backend = keras.backend.backend()
     print(
-        f"kerasae {__version__} · Keras {keras.version()} on {backend} "
-        f"{importlib.metadata.version(_package(backend))} · Python {platform.python_version()} · "
+        f"kerasae {__version__} · Keras {keras.version()} on {keras.backend.backend()} "
+        f"{presets.backend_version()} · Python {platform.python_version()} · "
         f"seed {seed} · budget {_budget()}"
     )
     return seed
@@ -108,11 +106,6 @@ def _budget() -> str:
     if name not in ("fast", "full"):
         raise ValueError(f"`$KERASAE_BUDGET` is {name!r}, expected 'fast' or 'full'.")
     return name
-
-
-def _package(backend: str) -> str:
-    """The distribution that provides a backend: TensorFlow's has several names."""
-    return importlib.metadata.packages_distributions()[backend][0]
 
 
 def _short(value: Any) -> str:

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,13 @@ def metadata(name: str | Path) -> dict[str, Any]:
     return found
 
 
-def save(
-    model: keras.Model,
-    folder: str | Path,
-    dtype: str = "float32",
-    about: dict[str, Any] | None = None,
-) -> None:
+def backend_version() -> str:
+    """The version of the engine that Keras runs on."""
+    # By its distribution: TensorFlow's has several names.
+    return version(packages_distributions()[keras.backend.backend()][0])
+
+
+def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None:
     """Writes a model's preset, whole or not at all.
 
     Args:
@@ -121,7 +122,6 @@ def save(
         folder: Where to write; an older preset there is replaced, anything else is kept.
         dtype: Of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
             The model that is read has the types that its configuration says.
-        about: What else `metadata.json` is to say.
 
     Raises:
         ValueError: If the model has no weights yet, or the folder holds other files.
@@ -134,7 +134,7 @@ def save(
     checks.one_of("dtype", dtype, ("float32", "float16"))
     folder = Path(folder).resolve()
     files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.is_file() or files - {*FILES}:
+    if folder.is_file() or files - set(FILES):
         raise ValueError(f"`{folder}` is not a preset, expected a new or an earlier preset folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Both beside the folder, on its file system, so that they can take each other's place.
@@ -148,7 +148,6 @@ def save(
             "keras_version": keras.version(),
             "kerasae_version": version("kerasae"),
             "parameter_count": model.count_params(),
-            **(about or {}),
         }
         (partial / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
         (partial / METADATA).write_text(json.dumps(metadata, indent=2), encoding="utf-8")

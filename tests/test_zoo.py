@@ -60,7 +60,7 @@ def test_an_entry_says_how_the_preset_was_made(preset):
     assert preset.budget == "full" and preset.epochs == made_by.full.epochs
     assert (preset.title, preset.paper) == (made_by.title, made_by.paper)
     assert list(preset.measures) == list(made_by.measures)
-    assert all(np.isfinite(found["value"]) for found in preset.measures.values())
+    assert all(np.isfinite(found.value) for found in preset.measures.values())
     assert preset.backend in BACKENDS and preset.seconds > 1 and preset.seed >= 0
     assert preset.headline.startswith(next(iter(made_by.measures)))
 
@@ -106,7 +106,7 @@ def test_its_card_is_of_it(preset):
     assert page == card.text(preset, recipes.RECIPES[preset.recipe])
     assert page.startswith(f"# {preset.name}\n") and preset.paper in page
     for name, found in preset.measures.items():
-        assert f"| {name} | {found['value']:.4g} |" in page
+        assert f"| {name} | {found.value:.4g} |" in page
     if not (presets.SHIPPED.parents[2] / "Makefile").exists():
         return  # pictures are in the repository, not in the wheel
     for line in page.splitlines():

@@ -17,7 +17,7 @@ code has two parts, z and a class, each with its own discriminator, and few labe
 Makhzani et al., "Adversarial autoencoders" (2016).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -157,7 +157,7 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
 
     def call(self, x, training=False):
         """The reconstruction x̂ = g(f(x̃))."""
-        return super().call(_batch_of(x)[0], training)
+        return super().call(gan.examples_and_noise(x)[0], training)
 
     # Training.
 
@@ -186,11 +186,11 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
         """Updates the compiled metrics; without `y` they compare with the input."""
         if y_pred is None:  # no metrics were given to `compile`
             return self.get_metrics_result()
-        x, target = _batch_of(x)[0], None if self.classes else y
+        x, target = gan.examples_and_noise(x)[0], None if self.classes else y
         return super().compute_metrics(x, target, y_pred, sample_weight)
 
     def _batch(self, x, y, sample_weight) -> Batch:
-        x, z = _batch_of(x)
+        x, z = gan.examples_and_noise(x)
         if self.classes is None:
             return Batch(x, z, y, None, sample_weight)
         return Batch(x, z, None, ops.reshape(ops.cast(y, "int32"), (-1,)), sample_weight)
@@ -273,9 +273,7 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks the examples, the prior's samples and the labels."""
-        if isinstance(x, Mapping) and set(x) != {"x", "z"}:
-            raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
-        x, z = _batch_of(x)
+        x, z = gan.examples_and_noise(x)
         if z is not None:
             checks.array("z", z, self.prior.code_shape if self.built else None)
             checks.same_length(x=x, z=z)
@@ -435,7 +433,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
 
     def call(self, x, training=False):
         """The reconstruction g(z, p(c|x̃))."""
-        code = self._code_of(_batch_of(x)[0], training)
+        code = self._code_of(gan.examples_and_noise(x)[0], training)
         return self.decoder(code, training=training)
 
     def _code_of(self, x, training):
@@ -511,11 +509,6 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         del config["penalty"]
         serialize = keras.saving.serialize_keras_object
         return {**config, "class_discriminator": serialize(self.class_discriminator)}
-
-
-def _batch_of(x: Any) -> tuple[Any, Any]:
-    """The examples, and the prior's samples or `None`."""
-    return (x["x"], x["z"]) if isinstance(x, Mapping) else (x, None)
 
 
 def _logit(network: keras.Model, code: Tensor, training: bool, *label: Tensor) -> Tensor:

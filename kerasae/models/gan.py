@@ -345,7 +345,7 @@ class GAN(AlternatingModel, Model):
 
     def _batch(self, x, y, sample_weight):
         """x, its z or `None`, its one-hot labels or `None`, its weights."""
-        x, z = (x["x"], x["z"]) if isinstance(x, Mapping) else (x, None)
+        x, z = examples_and_noise(x)
         label, weight = None, 1.0
         if self.classes is not None:
             label = ops.one_hot(ops.reshape(ops.cast(y, "int32"), (-1,)), self.classes)
@@ -413,12 +413,10 @@ class GAN(AlternatingModel, Model):
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks shapes, lengths, finiteness, labels, and that G can reach the data's range."""
-        if isinstance(x, Mapping):
-            if set(x) != {"x", "z"}:
-                raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
-            checks.array("z", x["z"], self.code_shape)
-            checks.same_length(x=x["x"], z=x["z"])
-            x = x["x"]
+        x, z = examples_and_noise(x)
+        if z is not None:
+            checks.array("z", z, self.code_shape)
+            checks.same_length(x=x, z=z)
         checks.array("x", x, self.example_shape, integers=False)
         last = getattr(surgery.last_activation(self.generator), "__name__", None)
         low, values = {"sigmoid": 0, "tanh": -1}.get(last), ops.convert_to_numpy(x)
@@ -535,6 +533,15 @@ class GAN(AlternatingModel, Model):
             "classes": self.classes,
             "latent": self.latent,
         }
+
+
+def examples_and_noise(x: Any) -> tuple[Any, Any]:
+    """The examples, and the z that data in a dict bring along, or `None`."""
+    if not isinstance(x, Mapping):
+        return x, None
+    if set(x) != {"x", "z"}:
+        raise ValueError(f"`x` has the entries {sorted(x)}, expected 'x' and 'z'.")
+    return x["x"], x["z"]
 
 
 def check_logit(name: str, network: keras.Model) -> None:

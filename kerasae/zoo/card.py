@@ -55,7 +55,7 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         recipe: What made it.
     """
     measures = [
-        f"| {name} | {found['value']:.4g} | ± {found['tolerance']:.2g} | {found['unit']} |"
+        f"| {name} | {found.value:.4g} | ± {found.tolerance:.2g} | {found.unit} |"
         for name, found in entry.measures.items()
     ]
     shown = [
@@ -122,13 +122,13 @@ def index() -> str:
 
 
 def _curve(history: dict[str, list]) -> Any:
-    """The loss, or where a training has phases the last one's."""
-    name = next(key for key in history if key.endswith("loss") and not key.startswith("val_"))
+    """The loss; of a game both players', of a training with phases the last one's."""
+    names = ("loss",)
     if "discriminator_loss" in history:
-        return plots.history(history, ("discriminator_loss", "generator_loss"))
-    if "fine_tuning_loss" in history:
-        name = "fine_tuning_loss"
-    return plots.history(history, (name,))
+        names = ("discriminator_loss", "generator_loss")
+    elif "fine_tuning_loss" in history:
+        names = ("fine_tuning_loss",)
+    return plots.history(history, names)
 
 
 def main() -> None:

@@ -5,9 +5,20 @@ what the run that made it has left.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kerasae import presets as store
+
+
+class Measured(NamedTuple):
+    """A number, how far another run of the measurement may be from it, and its unit."""
+
+    value: float
+    tolerance: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} {self.unit}".rstrip()
 
 
 class Preset(NamedTuple):
@@ -19,7 +30,7 @@ class Preset(NamedTuple):
     dataset: str
     recipe: str
     paper: str
-    measures: dict[str, dict[str, Any]]  # name to value, tolerance and unit, the first the headline
+    measures: dict[str, Measured]  # the first is the headline
     backend: str
     versions: dict[str, str]
     seed: int
@@ -34,7 +45,7 @@ class Preset(NamedTuple):
     def headline(self) -> str:
         """The first measure, with its value."""
         name, found = next(iter(self.measures.items()))
-        return f"{name} {found['value']:.4g}{found['unit'] and ' ' + found['unit']}"
+        return f"{name} {found}"
 
 
 def presets() -> list[Preset]:
@@ -45,7 +56,7 @@ def presets() -> list[Preset]:
     >>> [preset.model for preset in presets() if preset.name == "vae_2_strokes"]
     ['VariationalAutoencoder']
     """
-    return [preset(name) for name in store.names()]
+    return [preset(store.SHIPPED / name) for name in store.names()]
 
 
 def preset(name: str | Path) -> Preset:
@@ -57,12 +68,14 @@ def preset(name: str | Path) -> Preset:
     Raises:
         ValueError: If no recipe made it.
     """
-    found = store.metadata(name)
+    folder = store.find(name)
+    found = store.metadata(folder)
     if "recipe" not in found:
         raise ValueError(
             f"`{name}` was not made by a recipe, expected a preset of the zoo or one that "
             "`python -m kerasae train` has made."
         )
     values = {key: found[key] for key in Preset._fields if key in found}
-    size = (store.find(name) / store.WEIGHTS).stat().st_size
+    values["measures"] = {key: Measured(**value) for key, value in found["measures"].items()}
+    size = (folder / store.WEIGHTS).stat().st_size
     return Preset(**values, parameters=found["parameter_count"], bytes=size)

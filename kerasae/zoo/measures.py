@@ -5,24 +5,14 @@ the tolerance says how far the numbers of two backends may be apart where not.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kerasae.datasets import Split
-from kerasae.evaluation import images, networks
-from kerasae.evaluation.reconstruction import squared_error as error
+from kerasae.evaluation import images, networks, reconstruction
 from kerasae.priors import StandardNormal
-
-Inputs = Callable[[Split], Any]  # what a model is given of a data set
-
-
-class Measured(NamedTuple):
-    """A number, how far another run of the measurement may be from it, and its unit."""
-
-    value: float
-    tolerance: float
-    unit: str = ""
+from kerasae.zoo.catalogue import Measured
 
 
 def squared_error(model: Any, test: Split) -> Measured:
@@ -46,7 +36,7 @@ def mean_activation(model: Any, test: Split) -> Measured:
     return _share(model.encode(test.x).mean(), 0.01)
 
 
-def negative_bound(inputs: Inputs) -> Callable[[Any, Split], Measured]:
+def negative_bound(inputs: Callable[[Split], Any]) -> Callable[[Any, Split], Measured]:
     """−(E log p(x|z) − KL), with one z for each image: an upper bound of −log p(x)."""
 
     def measure(model: Any, test: Split) -> Measured:
@@ -92,7 +82,7 @@ def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
 
 
 def _squared(x: np.ndarray, output: np.ndarray) -> Measured:
-    return _share(error(x, output), 0.005)
+    return _share(reconstruction.squared_error(x, output), 0.005)
 
 
 def _share(value: float, tolerance: float, unit: str = "") -> Measured:

@@ -14,17 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def restored(model: Any, test: Split) -> "Figure":
+def reconstructed(model: Any, test: Split) -> "Figure":
     """Ten images and their reconstructions."""
     x = one_of_each(test)
-    size = int(np.prod(model.encoder.output_shape[1:]))
-    return plots.reconstructions(x, {f"from {size} numbers": model.reconstruct(x)})
-
-
-def reconstructed(model: Any, test: Split) -> "Figure":
-    """Ten images and what the posterior's mean decodes to."""
-    x = one_of_each(test)
-    size = model.encode(x[:1]).shape[-1]
+    size = model.encode(x[:1]).size
     return plots.reconstructions(x, {f"from {size} numbers": model.reconstruct(x)})
 
 

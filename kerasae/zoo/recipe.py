@@ -10,8 +10,8 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions, version
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,8 @@ from kerasae import checks, datasets, presets
 from kerasae.datasets import Split
 from kerasae.datasets.load import REAL
 from kerasae.training.resume import resumable_fit
-from kerasae.zoo import catalogue
-from kerasae.zoo.measures import Measured
+from kerasae.zoo import catalogue, measures
+from kerasae.zoo.catalogue import Measured
 
 Model = Any
 EQUAL = 0.01  # how far an output with float16 weights may be from the one with float32
@@ -84,12 +84,21 @@ class Recipe:
     validation: Callable[[Split], Inputs] | None = None
     fit: Callable[..., keras.callbacks.History] = resumable_fit
     batch_size: int = 128
-    name: str = field(init=False)
-    title: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.build.__name__)
-        object.__setattr__(self, "title", inspect.getdoc(self.build).splitlines()[0].rstrip("."))
+    @property
+    def name(self) -> str:
+        """As the function that builds the model is called."""
+        return self.build.__name__
+
+    @property
+    def title(self) -> str:
+        """What the function says that it builds."""
+        return inspect.getdoc(self.build).splitlines()[0].rstrip(".")
+
+    @property
+    def embedded(self) -> str:
+        """The data set that is always there."""
+        return "strokes" if self.data == "digits" else self.data
 
     def load(self, dataset: str, train: int | None = None) -> tuple[Split, Split]:
         """The training and the test data, of which real sets have what they have."""
@@ -158,7 +167,7 @@ def train(
     watch = Stopwatch(state / "seconds.json")
     history = recipe.fit(
         model,
-        *(inputs if inputs.y is not None else inputs[:1]),
+        *inputs,
         epochs=amount.epochs,
         batch_size=recipe.batch_size,
         seed=seed,
@@ -175,7 +184,11 @@ def train(
         "recipe": recipe.name,
         "paper": recipe.paper,
         "backend": keras.backend.backend(),
-        "versions": _versions(),
+        "versions": {
+            "kerasae": version("kerasae"),
+            "keras": keras.version(),
+            keras.backend.backend(): presets.backend_version(),
+        },
         "seed": seed,
         "budget": budget,
         "images": len(training),
@@ -206,23 +219,22 @@ def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[
     Returns:
         Name of a measure to what was found, and whether it is what the card says.
     """
-    entry = catalogue.preset(name)
-    model, test = presets.load(keras.Model, name), recipe.load(dataset, train=1)[1]
+    folder = presets.find(name)
+    said = catalogue.preset(folder).measures
+    model, test = presets.load(keras.Model, folder), recipe.load(dataset, train=1)[1]
     found = {}
-    for name, measure in recipe.measures.items():
-        measured, said = measure(model, test), entry.measures[name]
-        found[name] = measured, abs(measured.value - said["value"]) <= said["tolerance"]
+    for key, measure in recipe.measures.items():
+        measured = measure(model, test)
+        found[key] = measured, abs(measured.value - said[key].value) <= said[key].tolerance
     return found
 
 
 def outputs(recipe: Recipe, model: Model) -> list[float]:
     """Sixteen numbers of what a model makes of embedded images: the same on any backend."""
     if hasattr(model, "generate"):
-        shape = (4, *model.code_shape)
-        x = model.generate(np.random.default_rng(0).normal(size=shape).astype("float32"))
+        x = measures.drawn(model, 4)
     else:
-        embedded = "strokes" if recipe.data == "digits" else recipe.data
-        test = datasets.load(embedded, train=1, test=4, size=recipe.size)[1]
+        test = datasets.load(recipe.embedded, train=1, test=4, size=recipe.size)[1]
         x = model.reconstruct(recipe.asked(test).x)
     flat = np.asarray(x, "float64").reshape(-1)
     # Spread over the images by a step that shares no factor with their sides.
@@ -239,9 +251,3 @@ def _saved(model: Model, recipe: Recipe, folder: Path) -> Model:
         presets.save(model, folder)
         loaded = presets.load(keras.Model, folder)
     return loaded
-
-
-def _versions() -> dict[str, str]:
-    backend = keras.backend.backend()
-    package = packages_distributions()[backend][0]  # TensorFlow's has several names
-    return {"kerasae": version("kerasae"), "keras": keras.version(), backend: version(package)}

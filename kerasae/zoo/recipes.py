@@ -21,7 +21,7 @@ from kerasae import (
     checks,
     nets,
 )
-from kerasae.corruptions import MaskingNoise, QuadrantMask, hide, with_mask
+from kerasae.corruptions import QUADRANTS, MaskingNoise, QuadrantMask, hide, with_mask
 from kerasae.datasets import Split
 from kerasae.datasets.load import DIGITS
 from kerasae.likelihoods import Normal
@@ -31,7 +31,6 @@ from kerasae.zoo import measures, pictures
 from kerasae.zoo.recipe import Budget, Inputs, Recipe, images
 
 KINGMA = 'Kingma & Welling, "Auto-encoding variational Bayes" (2014)'
-QUADRANTS = ("top left", "top right", "bottom left", "bottom right")
 
 RECIPES: dict[str, Recipe] = {}
 
@@ -54,7 +53,9 @@ def adam(rate: float, steps: int, **options) -> keras.optimizers.Adam:
 # Deterministic autoencoders.
 
 
-def layer_by_layer(model: StackedAutoencoder, x: np.ndarray, *, epochs: int, folder, **options):
+def layer_by_layer(
+    model: StackedAutoencoder, x: np.ndarray, y: None, *, epochs: int, folder, **options
+):
     """Half of the epochs for the phases of greedy training, half for the whole stack."""
     each = math.ceil(epochs / 2 / model.depth)
     fine_tuning = epochs - epochs // 2
@@ -72,7 +73,7 @@ def layer_by_layer(model: StackedAutoencoder, x: np.ndarray, *, epochs: int, fol
 @recipe(
     paper='Bengio et al., "Greedy layer-wise training of deep networks" (2007)',
     measures={"squared error": measures.squared_error},
-    pictures={"reconstructions": pictures.restored, "units": pictures.units},
+    pictures={"reconstructions": pictures.reconstructed, "units": pictures.units},
     fit=layer_by_layer,
     full=Budget(60_000, 40),
 )
@@ -107,7 +108,7 @@ def denoising(train: Split, steps: int) -> DenoisingAutoencoder:
         "squared error": measures.squared_error,
         "mean activation": measures.mean_activation,
     },
-    pictures={"reconstructions": pictures.restored, "units": pictures.units},
+    pictures={"reconstructions": pictures.reconstructed, "units": pictures.units},
     full=Budget(60_000, 20),
 )
 def sparse(train: Split, steps: int) -> StackedAutoencoder:
@@ -126,7 +127,7 @@ def sparse(train: Split, steps: int) -> StackedAutoencoder:
     paper='Rifai et al., "Contractive auto-encoders: explicit invariance during feature '
     'extraction" (2011)',
     measures={"squared error": measures.squared_error},
-    pictures={"reconstructions": pictures.restored, "units": pictures.units},
+    pictures={"reconstructions": pictures.reconstructed, "units": pictures.units},
     full=Budget(60_000, 20),
 )
 def contractive(train: Split, steps: int) -> StackedAutoencoder:
@@ -146,7 +147,7 @@ def contractive(train: Split, steps: int) -> StackedAutoencoder:
     paper='Masci et al., "Stacked convolutional auto-encoders for hierarchical feature '
     'extraction" (2011)',
     measures={"squared error": measures.squared_error},
-    pictures={"reconstructions": pictures.restored},
+    pictures={"reconstructions": pictures.reconstructed},
     full=Budget(60_000, 15),
     fast=Budget(6000, 3),
 )
@@ -164,6 +165,20 @@ BOUND = {
     "negative bound": measures.negative_bound(images),
     "Fréchet distance of samples": measures.frechet("digits"),
 }
+SIXTEEN = {
+    "paper": KINGMA,
+    "measures": BOUND | {"squared error": measures.squared_error},
+    "pictures": {"samples": pictures.samples, "reconstructions": pictures.reconstructed},
+    "full": Budget(60_000, 40),
+}
+
+
+def vae(train: Split, steps: int, size: int, units, posterior="diagonal", **options):
+    """A compiled variational autoencoder of dense layers, with a code of `size` numbers."""
+    networks = nets.mlp(train.x.shape[1:], size, units, posterior=posterior)
+    model = VariationalAutoencoder(*networks, posterior=posterior, **options)
+    model.compile(optimizer=adam(1e-3, steps))
+    return model
 
 
 @recipe(
@@ -174,38 +189,19 @@ BOUND = {
 )
 def vae_2(train: Split, steps: int) -> VariationalAutoencoder:
     """Variational autoencoder with a code of two numbers: a map of all digits."""
-    networks = nets.mlp(train.x.shape[1:], 2, (256, 128), posterior="diagonal")
-    model = VariationalAutoencoder(*networks)
-    model.compile(optimizer=adam(1e-3, steps))
-    return model
+    return vae(train, steps, 2, (256, 128))
 
 
-@recipe(
-    paper=KINGMA,
-    measures=BOUND | {"squared error": measures.squared_error},
-    pictures={"samples": pictures.samples, "reconstructions": pictures.reconstructed},
-    full=Budget(60_000, 40),
-)
+@recipe(**SIXTEEN)
 def vae_16(train: Split, steps: int) -> VariationalAutoencoder:
     """Variational autoencoder with a code of sixteen numbers."""
-    networks = nets.mlp(train.x.shape[1:], 16, (256,), posterior="diagonal")
-    model = VariationalAutoencoder(*networks)
-    model.compile(optimizer=adam(1e-3, steps))
-    return model
+    return vae(train, steps, 16, (256,))
 
 
-@recipe(
-    paper=KINGMA,
-    measures=BOUND | {"squared error": measures.squared_error},
-    pictures={"samples": pictures.samples, "reconstructions": pictures.reconstructed},
-    full=Budget(60_000, 40),
-)
+@recipe(**SIXTEEN)
 def vae_16_full(train: Split, steps: int) -> VariationalAutoencoder:
     """Variational autoencoder of sixteen numbers with full covariance: it gives B, BBᵀ = Σ."""
-    networks = nets.mlp(train.x.shape[1:], 16, (256,), posterior="full")
-    model = VariationalAutoencoder(*networks, posterior="full")
-    model.compile(optimizer=adam(1e-3, steps))
-    return model
+    return vae(train, steps, 16, (256,), posterior="full")
 
 
 @recipe(
@@ -217,10 +213,7 @@ def vae_16_full(train: Split, steps: int) -> VariationalAutoencoder:
 )
 def vae_mixture(train: Split, steps: int) -> VariationalAutoencoder:
     """Variational autoencoder whose prior is a mixture of twenty normals, learned with the rest."""
-    networks = nets.mlp(train.x.shape[1:], 2, (256, 128), posterior="diagonal")
-    model = VariationalAutoencoder(*networks, prior=MixturePrior(20, learned=True))
-    model.compile(optimizer=adam(1e-3, steps))
-    return model
+    return vae(train, steps, 2, (256, 128), prior=MixturePrior(20, learned=True))
 
 
 def whole(data: Split) -> Inputs:
@@ -386,6 +379,6 @@ def find(name: str, dataset: str | None = None) -> tuple[Recipe, str, str]:
             break
     found = RECIPES[checks.one_of("recipe", name, tuple(RECIPES))]
     digits = found.data == "digits"
-    dataset = dataset or ("strokes" if digits else found.data)
+    dataset = dataset or found.embedded
     checks.one_of("dataset", dataset, DIGITS if digits else (found.data,))
     return found, dataset, f"{name}_{dataset}" if digits else name
