@@ -624,6 +624,21 @@ def test_split():
         split.x = None
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_per_class_takes_the_first_of_each(count):
+    labels = np.random.default_rng(0).permutation(np.repeat([4, 7, 9], 5))
+    split = Split(np.zeros((15, 2, 2, 1), "float32"), labels, {"place": np.arange(15)})
+    few = split.per_class(count)
+    assert few.y.tolist() == [label for label in (4, 7, 9) for _ in range(count)]
+    expected = [place for label in (4, 7, 9) for place in np.flatnonzero(labels == label)[:count]]
+    assert few.factors["place"].tolist() == expected
+    for wrong in (0, 6):
+        with pytest.raises(ValueError, match=f"count={wrong}, expected 1 to 5"):
+            split.per_class(wrong)
+    with pytest.raises(ValueError, match="expected 1 to 0"):
+        split[:0].per_class()
+
+
 def test_folder(monkeypatch, tmp_path):
     monkeypatch.undo()
     assert datasets.folder() == PROJECT / "data" or datasets.folder().name == "kerasae"

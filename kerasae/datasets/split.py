@@ -41,6 +41,31 @@ class Split:
         factors = {name: values[which] for name, values in self.factors.items()}
         return Split(self.x[which], self.y[which], factors)
 
+    def per_class(self, count: int = 1) -> "Split":
+        """The first `count` images of each class: one of each to look at, or a few labels to learn.
+
+        Args:
+            count: How many of each class.
+
+        Returns:
+            A split sorted by class.
+
+        Raises:
+            ValueError: If a class has fewer than `count` images.
+
+        Example:
+            >>> split = Split(np.zeros((6, 28, 28, 1), "float32"), np.array([1, 0, 1, 0, 2, 2]))
+            >>> split.per_class(2).y.tolist()
+            [0, 0, 1, 1, 2, 2]
+        """
+        labels, found = np.unique(self.y, return_counts=True)
+        if count < 1 or len(found) == 0 or count > found.min():
+            raise ValueError(
+                f"count={count!r}, expected 1 to {found.min() if len(found) else 0}: "
+                "the number of images in the smallest class."
+            )
+        return self[np.concatenate([np.flatnonzero(self.y == label)[:count] for label in labels])]
+
     def __repr__(self) -> str:
         parts = [f"{len(self)} images {'×'.join(map(str, self.x.shape[1:]))}"]
         if len(self):

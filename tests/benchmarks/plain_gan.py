@@ -22,8 +22,8 @@ class PlainGAN(keras.Model):
         self.generator = network(GENERATOR, "sigmoid")
         self.discriminator = network(DISCRIMINATOR, "linear")
         self.seed_generator = keras.random.SeedGenerator()
-        self.d_loss = keras.metrics.Mean(name="discriminator_loss")
-        self.g_loss = keras.metrics.Mean(name="generator_loss")
+        names = ("discriminator_loss", "generator_loss", "real", "fake", "diversity")
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
     def compile(self) -> None:
@@ -36,11 +36,15 @@ class PlainGAN(keras.Model):
         """−½ log D(x) − ½ log(1 − D(G(z)))."""
         fake = ops.stop_gradient(self.generator(self.noise(x)))
         real, fake = self.discriminator(x), self.discriminator(fake)
+        self.means["real"].update_state(ops.sigmoid(real))
+        self.means["fake"].update_state(ops.sigmoid(fake))
         return 0.5 * ops.mean(ops.softplus(-real) + ops.softplus(fake))
 
     def generator_loss(self, x):
         """−½ log D(G(z))."""
-        return 0.5 * ops.mean(ops.softplus(-self.discriminator(self.generator(self.noise(x)))))
+        fake = self.generator(self.noise(x))
+        self.means["diversity"].update_state(spread(fake) / spread(x))
+        return 0.5 * ops.mean(ops.softplus(-self.discriminator(fake)))
 
     def noise(self, x):
         """z ~ N(0, I)."""
@@ -50,13 +54,18 @@ class PlainGAN(keras.Model):
         """A step of the discriminator, then one of the generator."""
         x = data[0] if isinstance(data, tuple) else data
         step = _torch_step if keras.backend.backend() == "torch" else _tensorflow_step
-        self.d_loss.update_state(
+        self.means["discriminator_loss"].update_state(
             step(lambda: self.discriminator_loss(x), self.discriminator, self.d_optimizer)
         )
-        self.g_loss.update_state(
+        self.means["generator_loss"].update_state(
             step(lambda: self.generator_loss(x), self.generator, self.g_optimizer)
         )
-        return {metric.name: metric.result() for metric in (self.d_loss, self.g_loss)}
+        return {metric.name: metric.result() for metric in self.means.values()}
+
+
+def spread(x):
+    """Mean distance between neighbours in a batch."""
+    return ops.mean(ops.norm(x[1:] - x[:-1], axis=-1))
 
 
 def _tensorflow_step(loss_fn, network, optimizer):
