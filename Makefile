@@ -4,7 +4,8 @@
 #   make demo        train an autoencoder in under two minutes
 #   make test        lint, unit tests and notebooks on one backend: BACKEND=tensorflow|jax|torch
 #   make test-all    the same on all three
-#   make refresh     re-execute the committed notebooks in place and rewrite their index
+#   make calibrate   every claim on three backends with four seeds, into notebooks/calibration.jsonl
+#   make refresh     re-execute the committed notebooks in place and rewrite the course's pages
 
 BACKEND ?= tensorflow
 PYTHON ?= python3
@@ -34,10 +35,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
 
-.PHONY: notebooks lab demo test test-all lint unit nbval refresh clean
+.PHONY: notebooks lab demo test test-all lint unit nbval refresh calibrate clean
 
 notebooks: $(READY)
-	$(ONE_THREAD) $(BIN)/python notebooks/course.py run --output build/notebooks
+	$(ONE_THREAD) $(BIN)/python notebooks/course run --output build/notebooks
 
 lab: $(READY)
 	$(BIN)/jupyter lab $(LAB_FLAGS) notebooks
@@ -64,8 +65,12 @@ test-all:
 	for backend in $(BACKENDS); do $(MAKE) test BACKEND=$$backend || exit 1; done
 
 refresh: $(READY)
-	$(ONE_THREAD) $(BIN)/python notebooks/course.py run --in-place
-	$(BIN)/python notebooks/course.py index
+	$(ONE_THREAD) $(BIN)/python notebooks/course run --in-place
+	$(BIN)/python notebooks/course pages
+
+calibrate:
+	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
+	$(ONE_THREAD) $(BIN)/python notebooks/course calibrate $(NAMES)
 
 $(READY): pyproject.toml $(wildcard $(CONSTRAINTS))
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv

@@ -1,9 +1,12 @@
 """Which backend runs, and the other ones to hold it against."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))  # for `course`
 
 import numpy as np
 import pytest

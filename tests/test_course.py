@@ -2,8 +2,10 @@
 
 import json
 
+import keras
 import nbformat
-from test_notebooks import course
+import pytest
+from course import calibrate, read, run, student
 
 
 def write(folder, name, *sources):
@@ -33,7 +35,7 @@ def test_run(tmp_path, capsys):
         write(tmp_path, "3_good", PICTURE),
     ]
     output = tmp_path / "out"
-    assert course.run(paths, output) == 1
+    assert run.run(paths, output) == 1
     printed = capsys.readouterr().out
     assert "ZeroDivisionError" in printed and "1 passed, 2 failed" in printed
     stored = json.loads((output / "3_good.ipynb").read_text())
@@ -47,6 +49,47 @@ def test_run(tmp_path, capsys):
 def test_a_failure_in_place_keeps_the_good_notebook(tmp_path, monkeypatch):
     path = write(tmp_path, "1_fails", "1 / 0")
     before = path.read_text()
-    monkeypatch.setattr(course, "HERE", tmp_path)
-    assert course.run([path], tmp_path) == 1
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    assert run.run([path], tmp_path) == 1
     assert path.read_text() == before
+
+
+def test_a_copy_for_students_keeps_the_exercise_and_not_its_solution(tmp_path):
+    path = write(tmp_path, "1_good", "answer = 41 + 1", "print(answer)")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].metadata.tags = ["solution"]
+    nbformat.write(notebook, path)
+    student.copy([path], tmp_path / "students")
+    copied = nbformat.read(tmp_path / "students" / "1_good.ipynb", as_version=4)
+    assert copied.cells[1].source == "answer = 41 + 1"
+    assert copied.cells[2].source == "# Exercise 1: yours"
+    assert copied.cells[3].source == "*A caption.*"
+    assert "print(answer)" in path.read_text()
+    with pytest.raises(SystemExit, match="expected another"):
+        student.copy([path], read.HERE)
+
+
+CLAIM = """
+from kerasae.notebook import claim, setup
+seed = setup()
+claim("98.1", "It is so.", {holds}, measured=[0.123456, seed], many=list(range(20)))
+"""
+
+
+def test_calibration_keeps_evidence_of_claims_that_fail_too(tmp_path, monkeypatch):
+    path = write(tmp_path, "98_test", CLAIM.format(holds="seed < 1"), 'claim("98.2", "On.", True)')
+    ledger = {"98_test": {"claims": ["98.1"]}}
+    monkeypatch.setattr(calibrate, "TABLE", tmp_path / "calibration.jsonl")
+    monkeypatch.setattr(calibrate, "LEDGER", ledger)
+    backend = calibrate.BACKENDS[["jax", "tensorflow", "torch"].index(keras.backend.backend())]
+    assert calibrate.calibrate([path], [backend], [0, 1]) == 1
+    row = next(row for row in calibrate.read() if row["claim"] == "98.1")
+    assert row["seeds"] == [0, 1] and row["holds"] == [True, False]
+    assert row["evidence"] == {
+        "measured": [[0.1235, 0], [0.1235, 1]],
+        "many": [[0.0, 9.5, 19.0]] * 2,
+    }
+    assert calibrate.checked(path) == {
+        name: next(row["checked"] for row in calibrate.read() if row["claim"] == name)
+        for name in ("98.1", "98.2")
+    }

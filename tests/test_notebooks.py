@@ -1,18 +1,16 @@
 """The course against its ledger: every claim once, executed, with the output it promises."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import pytest
+from course import pages, read
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-spec = importlib.util.spec_from_file_location("course", FOLDER / "course.py")
-course = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(course)
 
-PATHS = course.notebooks()
+PATHS = read.notebooks()
 NAMES = [path.stem for path in PATHS]
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=NAMES)
 
@@ -33,12 +31,12 @@ def test_the_ledger_lists_the_folder():
 
 @every_notebook
 def test_claims_are_those_of_the_ledger(path):
-    assert sorted(course.claims(path)) == course.LEDGER[path.stem]["claims"]
+    assert sorted(read.claims(path)) == read.LEDGER[path.stem]["claims"]
 
 
 @every_notebook
 def test_claim_cells_are_executed_compared_and_alone(path):
-    for cell in course.cells(path):
+    for cell in read.cells(path):
         if cell["cell_type"] != "code" or "claim(" not in cell["source"]:
             continue
         assert cell["source"].startswith("# NBVAL_CHECK_OUTPUT"), "nbval must compare its line"
@@ -47,12 +45,12 @@ def test_claim_cells_are_executed_compared_and_alone(path):
         assert [output["output_type"] for output in cell["outputs"]] == ["stream"]
         text = "".join(cell["outputs"][0]["text"])
         name, sentence = re.search(r"\[PASS\] (\d\d\.\d) (.*)\n\Z", text).groups()
-        assert course.claims(path)[name] == sentence and text.count("\n") == 1
+        assert read.claims(path)[name] == sentence and text.count("\n") == 1
 
 
 @every_notebook
 def test_stored_outputs(path):
-    code = [cell for cell in course.cells(path) if cell["cell_type"] == "code"]
+    code = [cell for cell in read.cells(path) if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in code)
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
@@ -63,17 +61,17 @@ def test_stored_outputs(path):
 
 @every_notebook
 def test_anatomy(path):
-    cells = course.cells(path)
+    cells = read.cells(path)
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert re.fullmatch(rf"{path.stem[:2]} · .+", course.title(path))
-    assert course.promise(path).endswith(".")
-    assert course.colab(path) in cells[0]["source"]
-    assert code[0]["source"] == SETUP.format(repository=course.repository())
+    assert re.fullmatch(rf"{path.stem[:2]} · .+", read.title(path))
+    assert read.promise(path).endswith(".")
+    assert read.colab(path) in cells[0]["source"]
+    assert code[0]["source"] == SETUP.format(repository=read.repository())
     listed = re.findall(r"\*\*(\d\d\.\d)\*\*", cells[1]["source"])
-    assert listed == course.LEDGER[path.stem]["claims"]
+    assert listed == read.LEDGER[path.stem]["claims"]
     tags = [tag for cell in cells for tag in cell["metadata"].get("tags", [])]
     assert tags.count("signature") == 1 and tags.count("solution") >= 3
-    picture, caption = course.signature(path)
+    picture, caption = read.signature(path)
     assert picture and len(caption) > 40
 
 
@@ -84,19 +82,30 @@ def test_nothing_of_the_machine_is_stored(path):
     assert "execution" not in json.loads(text)["cells"][0]["metadata"]
 
 
-def test_the_index_is_up_to_date():
-    assert (FOLDER / "README.md").read_text(encoding="utf-8") == course.index()
-
-
-def test_the_readme_lists_the_notebooks():
+def test_the_pages_are_up_to_date():
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == pages.index()
+    assert (FOLDER / "ERRATA.md").read_text(encoding="utf-8") == pages.errata()
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
-    assert readme == course.with_contents(readme)
+    assert readme == pages.with_gallery(readme)
+
+
+@every_notebook
+def test_thumbnail(path):
+    with Image.open(FOLDER / "pictures" / f"{path.stem[:2]}.png") as image:
+        assert image.width == pages.THUMBNAIL and image.info["source"] == pages.digest(path)
+
+
+def test_the_map_has_no_circle():
+    numbers = [name[:2] for name in NAMES]
+    for name in NAMES:
+        needs = read.LEDGER[name]["needs"]
+        assert set(needs) <= set(numbers) and all(number < name[:2] for number in needs)
 
 
 def test_no_function_is_copied_between_notebooks():
     homes = {}
     for path in PATHS:
-        for cell in course.cells(path):
+        for cell in read.cells(path):
             if cell["cell_type"] == "code":
                 for name in re.findall(r"(?m)^def (\w+)\(", cell["source"]):
                     homes.setdefault(name, set()).add(path.stem)
