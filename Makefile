@@ -35,6 +35,9 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
 
+# Which notebooks `nbval` runs: all, or on a backend those of, say, NOTEBOOKS_torch.
+NOTEBOOKS ?= $(or $(NOTEBOOKS_$(BACKEND)),notebooks)
+
 .PHONY: notebooks lab demo test test-all lint unit nbval refresh calibrate clean
 
 notebooks: $(READY)
@@ -56,7 +59,7 @@ unit: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest tests -n 2 --durations=10
 
 nbval: $(READY)
-	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) notebooks
+	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
 
 # All three first: each loads what the others have saved, and a missing one is an error.
 test-all: export KERASAE_ALL_BACKENDS := 1
