@@ -4,10 +4,13 @@ python -m kerasae list                 the presets, and what was measured of the
 python -m kerasae show vae_2_strokes   the card of one: how it was made, and its numbers
 python -m kerasae train vae_2          make it, or one like it: --dataset mnist, --seed 1
 python -m kerasae evaluate vae_2_strokes
+python -m kerasae reproduce            published numbers that can be reproduced
+python -m kerasae reproduce vae_of_pytorch --seed 1
 python -m kerasae demo                 pictures in under two minutes
 """
 
 import argparse
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -34,12 +37,7 @@ def main() -> None:
     train_parser.add_argument(
         "--dataset", help="mnist, kmnist, fashion_mnist for recipes on digits (default: strokes)"
     )
-    train_parser.add_argument(
-        "--budget",
-        choices=("fast", "full"),
-        default="full",
-        help="full: what the zoo's preset took; fast: a first idea in about a minute (%(default)s)",
-    )
+    _add_budget(train_parser, "full: what the zoo's preset took; fast: a first idea in a minute")
     train_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     train_parser.add_argument(
         "--output", type=Path, default=Path("zoo"), help="folder of the preset (%(default)s)"
@@ -53,6 +51,22 @@ def main() -> None:
     evaluate_parser.add_argument("name", metavar="NAME", help="a preset, or the folder of one")
     evaluate_parser.add_argument(
         "--dataset", help="other images than those it was trained on; its card says nothing of them"
+    )
+    reproduce_parser = commands.add_parser(
+        "reproduce",
+        help="train what gives a published number, and write it beside ours",
+        description="Trains with a publication's settings on the real MNIST and writes a card "
+        "with both numbers to OUTPUT/NAME. Killed, the same command goes on with the last epoch. "
+        "Without a name, lists what there is.",
+    )
+    reproduce_parser.add_argument("name", metavar="NAME", nargs="?", help="of a reproduction")
+    _add_budget(reproduce_parser, "full: the publication's settings; fast: a first idea")
+    reproduce_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    reproduce_parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reproduced"),
+        help="folder of the card's folder (%(default)s)",
     )
     demo_parser = commands.add_parser(
         "demo", help="train a denoising autoencoder on handwriting in under two minutes"
@@ -74,17 +88,24 @@ def main() -> None:
         "show": show,
         "train": train,
         "evaluate": evaluate,
+        "reproduce": reproduce,
         "demo": demo,
     }[arguments.command]
     try:
         command(**options)
     except KeyboardInterrupt:
-        again = arguments.command == "train"
+        again = arguments.command in ("train", "reproduce")
         print("\nstopped" + again * "; the same command goes on with the last epoch")
         sys.exit(130)
     except (ValueError, FileNotFoundError, ImportError) as error:
         print(f"python -m kerasae {arguments.command}: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _add_budget(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--budget", choices=("fast", "full"), default="full", help=f"{text} (%(default)s)"
+    )
 
 
 def list_() -> None:
@@ -133,7 +154,7 @@ def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) 
 
     from kerasae import zoo
 
-    recipes, recipe = _workshop()
+    recipes, recipe = _workshop("recipes", "recipe")
     found, data, preset = recipes.find(name, dataset)
     amount = getattr(found, budget)
     print(f"{preset}: {found.title}\n{amount.images:,} images, {amount.epochs} epochs, on", end=" ")
@@ -161,7 +182,7 @@ def evaluate(name: str, dataset: str | None) -> None:
     """
     from kerasae.zoo import catalogue
 
-    recipes, recipe = _workshop()
+    recipes, recipe = _workshop("recipes", "recipe")
     entry = catalogue.preset(name)
     found, data, _ = recipes.find(entry.recipe, dataset or entry.dataset)
     measured = recipe.evaluate(name, found, data)
@@ -177,16 +198,40 @@ def evaluate(name: str, dataset: str | None) -> None:
         sys.exit(1)
 
 
-def _workshop():
-    """The recipes, which draw pictures, and what trains them."""
+def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
+    """Runs a reproduction and prints both numbers, or lists all.
+
+    Args:
+        name: The reproduction's, or `None`.
+        budget: `"full"` or `"fast"`.
+        seed: Of the weights, the order and the noise.
+        output: Folder of the card's folder.
+    """
+    reproductions, reproduction = _workshop("reproductions", "reproduction")
+    if name is None:
+        width = max(map(len, reproductions.REPRODUCTIONS))
+        for key, found in reproductions.REPRODUCTIONS.items():
+            print(f"{key.ljust(width)}  {found.title}")
+        return
+    found = reproductions.find(name)
+    print(f"{found.title}\n{found.setting}", flush=True)
+    verbose = "auto" if sys.stdout.isatty() else 2
+    entry = reproduction.run(found, output / name, budget, seed, verbose)
+    for key, ours in entry["numbers"].items():
+        said = found.published.get(key)
+        print(f"{key}: {ours:.5g}" + (f", published {said.value:.5g}" if said else ""))
+    print(f"{found.verdict([entry])}, see {output / name / reproduction.CARD}")
+
+
+def _workshop(*names: str):
+    """Modules of the zoo that draw pictures."""
     try:
-        from kerasae.zoo import recipe, recipes
+        return [importlib.import_module(f"kerasae.zoo.{name}") for name in names]
     except ModuleNotFoundError as error:
         missing = str(error.name).split(".")[0]
         raise ImportError(
             f"recipes draw their cards, expected {missing}: `pip install kerasae[notebooks]`."
         ) from error
-    return recipes, recipe
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:

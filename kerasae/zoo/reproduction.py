@@ -1,0 +1,290 @@
+"""A reproduction: a published number, and what it takes to see it come out of our own models.
+
+run     reproduction → numbers, curves and a picture in a folder, resumable after a kill
+card    the folder of one → a page with both numbers
+"""
+
+import inspect
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae import checks, datasets, plots, presets
+from kerasae.datasets import Split
+from kerasae.training.resume import resumable_fit
+from kerasae.zoo.recipe import Stopwatch
+
+SHIPPED = Path(__file__).parent / "reproduced"
+CARD, PICTURE, CURVES = "README.md", "picture.png", "curves.png"
+MARKS = {
+    "seen": "seen in the primary source",
+    "quoted": "quoted second-hand",
+    "memory": "from memory, not looked up",
+    "computed": "computed from the data",
+    "theory": "a theorem",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that stands somewhere else, and what of ours would agree with it.
+
+    Args:
+        value: The number.
+        mark: How it is known, one of `MARKS`.
+        within: How far from it ours may be; `None` where it is a bound or only stands beside.
+        at_most: What ours must not exceed, where the number is one to be reached.
+        note: What must be known to compare the two.
+    """
+
+    value: float
+    mark: str = "seen"
+    within: float | None = None
+    at_most: float | None = None
+    note: str = ""
+
+    def agrees(self, ours: float) -> bool:
+        """Whether a number of ours is what this one asks for."""
+        limit = np.inf if self.at_most is None else self.at_most
+        return ours <= limit and (self.within is None or abs(ours - self.value) <= self.within)
+
+
+@dataclass
+class Work:
+    """What a reproduction works with, and where it leaves what it found.
+
+    Args:
+        train: The training split of MNIST, `None` where there is no need for it.
+        test: The test split.
+        seed: Of weights, order and noise.
+        fast: Whether a first idea is enough.
+        folder: Where training keeps its state.
+        verbose: As in `fit`.
+    """
+
+    train: Split | None
+    test: Split | None
+    seed: int
+    fast: bool
+    folder: Path
+    verbose: Any
+    histories: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    picture: Any = None
+    seconds: float = 0.0
+
+    def amount(self, fast: int, full: int) -> int:
+        """`fast` or `full`, as was asked."""
+        return fast if self.fast else full
+
+    def fit(self, name: str, build: Callable[[], Any], x: Any, y: Any = None, **options) -> Any:
+        """Builds a model from the seed and trains it, going on where an earlier call was stopped.
+
+        Args:
+            name: Of the training, another one for each: its curve is called so.
+            build: Makes and compiles the model.
+            x: Examples.
+            y: Targets.
+            options: Of `resumable_fit`.
+        """
+        keras.utils.set_random_seed(self.seed)
+        model, folder = build(), self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        watch = Stopwatch(folder / "seconds.json")
+        history = resumable_fit(
+            model,
+            x,
+            y,
+            seed=self.seed,
+            folder=folder,
+            callbacks=[watch, *options.pop("callbacks", ())],
+            verbose=self.verbose,
+            **options,
+        ).history
+        self.seconds += watch.seconds
+        self.histories[name] = history
+        return model
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How a published number is reproduced.
+
+    Args:
+        work: Trains what it must and returns name to number.
+        source: Where the number stands.
+        setting: Data, split, how grey values are read, estimator.
+        published: Name of a number to what was published.
+        trend: Whether our numbers show what the source says, be they as good or not.
+        needs_mnist: Whether it takes the real MNIST.
+        fell_short: Why numbers were not reached, for the card.
+    """
+
+    work: Callable[[Work], dict[str, float]]
+    source: str
+    setting: str
+    published: Mapping[str, Published]
+    trend: Callable[[Mapping[str, float]], bool]
+    needs_mnist: bool = True
+    fell_short: str = ""
+
+    @property
+    def name(self) -> str:
+        """As the function that does the work is called."""
+        return self.work.__name__
+
+    @property
+    def title(self) -> str:
+        """What the function says that it reproduces."""
+        return inspect.getdoc(self.work).splitlines()[0].rstrip(".")
+
+    @property
+    def story(self) -> str:
+        """The rest of what it says: what it took."""
+        return "\n".join(inspect.getdoc(self.work).splitlines()[2:])
+
+    def verdict(self, runs: list[dict[str, Any]]) -> str:
+        """What runs have shown: `reproduced`, `trend reproduced` or `fell short`."""
+        numbers = [entry["numbers"] for entry in runs]
+        if not all(self.trend(each) for each in numbers):
+            return "fell short"
+        agree = all(
+            said.agrees(each[name]) for each in numbers for name, said in self.published.items()
+        )
+        full = all(entry["budget"] == "full" for entry in runs)
+        return "reproduced" if agree and full else "trend reproduced"
+
+
+def run(
+    reproduction: Reproduction,
+    folder: Path,
+    budget: str = "full",
+    seed: int = 0,
+    verbose: Any = "auto",
+) -> dict[str, Any]:
+    """Runs a reproduction on the backend at hand and adds it to the folder of its runs.
+
+    Killed, and called again with the same arguments, it goes on with the last epoch.
+
+    Args:
+        reproduction: One of `kerasae.zoo.reproductions.REPRODUCTIONS`.
+        folder: Of its runs, its pictures and its card.
+        budget: `"full"` or `"fast"`.
+        seed: Of the weights, the order and the noise.
+        verbose: As in `fit`.
+
+    Returns:
+        The entry of this run.
+    """
+    checks.one_of("budget", budget, ("full", "fast"))
+    checks.positive("seed", seed, least=0)
+    train, test = datasets.load("mnist") if reproduction.needs_mnist else (None, None)
+    backend, folder = keras.backend.backend(), Path(folder)
+    state = folder / f".{backend}-{budget}-{seed}"
+    work = Work(train, test, seed, budget == "fast", state, verbose)
+    begun = time.monotonic()
+    numbers = reproduction.work(work)
+    elsewhere = time.monotonic() - begun  # of this call: training before a kill is in `seconds`
+    entry = {
+        "backend": backend,
+        "version": presets.backend_version(),
+        "keras": keras.version(),
+        "seed": seed,
+        "budget": budget,
+        "epochs": {name: len(history["loss"]) for name, history in work.histories.items()},
+        "seconds": round(max(work.seconds, elsewhere), 1),
+        "numbers": {name: float(value) for name, value in numbers.items()},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # Pictures first: a run counts from the moment when its numbers are there.
+    if work.picture is not None:
+        work.picture.savefig(folder / PICTURE, dpi=90)
+    if work.histories:
+        losses = {name: history["loss"] for name, history in work.histories.items()}
+        picture = plots.curves(losses, "epoch", "loss", title="Training", log="y", width=7.5)
+        if len(losses) > 1:  # beside the lines, which can be anywhere
+            picture.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+        picture.savefig(folder / CURVES, dpi=90)
+    path = folder / f"{backend}-{budget}-{seed}.json"
+    path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card(reproduction, folder), encoding="utf-8")
+    shutil.rmtree(state, ignore_errors=True)  # it is not there if nothing was trained
+    return entry
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs that count: the full ones, or where there is none, the fast ones."""
+    entries = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*-*.json"))
+    ]
+    return [entry for entry in entries if entry["budget"] == "full"] or entries
+
+
+def card(reproduction: Reproduction, folder: Path) -> str:
+    """The page of a reproduction: both numbers, every run, and what it took.
+
+    Args:
+        reproduction: Which one.
+        folder: Of its runs.
+    """
+    entries = runs(folder)
+    lines = [
+        f"# {reproduction.title}",
+        "",
+        f"**{reproduction.verdict(entries).capitalize()}.** {reproduction.setting}",
+        "",
+        "| number | published | known as | ours, median | least to largest | runs |",
+        "|---|--:|---|--:|--:|--:|",
+    ]
+    for name in entries[0]["numbers"]:
+        ours = [entry["numbers"][name] for entry in entries]
+        said = reproduction.published.get(name)
+        theirs = "– | ours alone"
+        if said:
+            theirs = f"{said.value:.5g} | {MARKS[said.mark]}{said.note and '; ' + said.note}"
+        lines.append(
+            f"| {name} | {theirs} | {np.median(ours):.5g} "
+            f"| {min(ours):.5g} to {max(ours):.5g} | {len(ours)} |"
+        )
+    lines += ["", f"Published in: {reproduction.source}.", ""]
+    if reproduction.story:
+        lines += [reproduction.story, ""]
+    if reproduction.fell_short:
+        lines += [f"**Where it falls short.** {reproduction.fell_short}", ""]
+    lines += ["| backend | seed | budget | epochs | seconds |", "|---|--:|---|---|--:|"]
+    for entry in entries:
+        counts = sorted(set(entry["epochs"].values()))
+        lines.append(
+            f"| {entry['backend']} {entry['version']}, Keras {entry['keras']} | {entry['seed']} "
+            f"| {entry['budget']} | {', '.join(map(str, counts)) or '–'} | {entry['seconds']:.0f} |"
+        )
+    lines += ["", "```bash", f"python -m kerasae reproduce {reproduction.name}", "```", ""]
+    for picture in (PICTURE, CURVES):
+        if (folder / picture).exists():
+            lines += [f"![{reproduction.title}]({picture})", ""]
+    return "\n".join(lines)
+
+
+def table(reproductions: Mapping[str, Reproduction], folder: Path = SHIPPED) -> str:
+    """Every reproduction that was run: the published number beside ours.
+
+    Args:
+        reproductions: Name to reproduction.
+        folder: Of their folders.
+    """
+    lines = ["| result | number | published | ours | |", "|---|---|--:|--:|---|"]
+    for name, reproduction in reproductions.items():
+        entries = runs(folder / name)
+        verdict = reproduction.verdict(entries) if entries else ""
+        link = f"[{reproduction.title}]({folder.name}/{name}/{CARD})"
+        for key, said in reproduction.published.items() if entries else ():
+            ours = np.median([entry["numbers"][key] for entry in entries])
+            lines.append(f"| {link} | {key} | {said.value:.5g} | {ours:.5g} | {verdict} |")
+            link = verdict = ""
+    return "\n".join(lines)
