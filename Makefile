@@ -5,6 +5,8 @@
 #   make test        lint, unit tests and notebooks on one backend: BACKEND=tensorflow|jax|torch
 #   make test-all    the same on all three
 #   make calibrate   every claim on three backends with four seeds, into notebooks/calibration.jsonl
+#   make book        the course, the zoo and the API as a site in build/book
+#   make check-book  look at every page of it in Chromium, without the network
 #   make refresh     re-execute the committed notebooks in place and rewrite the course's pages
 
 BACKEND ?= tensorflow
@@ -38,7 +40,7 @@ NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
 # Which notebooks `nbval` runs: all, or on a backend those of, say, NOTEBOOKS_torch.
 NOTEBOOKS ?= $(or $(NOTEBOOKS_$(BACKEND)),notebooks)
 
-.PHONY: notebooks lab demo test test-all lint unit nbval refresh calibrate clean
+.PHONY: notebooks lab demo test test-all lint unit nbval refresh calibrate book check-book clean
 
 notebooks: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course run --output build/notebooks
@@ -74,6 +76,17 @@ refresh: $(READY)
 calibrate:
 	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
 	$(ONE_THREAD) $(BIN)/python notebooks/course calibrate $(NAMES)
+
+book: .venv/ready-book
+	$(BIN)/python notebooks/book build --output build/book
+
+check-book: book
+	$(BIN)/python notebooks/book check build/book
+
+.venv/ready-book: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix -c ,$(CONSTRAINTS)) -e ".[book]"
+	touch $@
 
 $(READY): pyproject.toml $(wildcard $(CONSTRAINTS))
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv

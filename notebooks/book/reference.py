@@ -1,0 +1,87 @@
+"""The pages of the API reference, which Sphinx fills from the docstrings."""
+
+import ast
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGE = Path(find_spec("kerasae").origin).parent  # where Sphinx will import it from
+MODULES = {
+    "Parts": (
+        "nets",
+        "corruptions",
+        "penalties",
+        "layers",
+        "likelihoods",
+        "posteriors",
+        "priors",
+        "distributions",
+    ),
+    "Data": ("datasets", "datasets.strokes", "datasets.shapes", "datasets.faces", "datasets.toys"),
+    "Training": (
+        "callbacks",
+        "training.layerwise",
+        "training.alternating",
+        "training.optimizer_group",
+    ),
+    "Evaluation": (
+        "evaluation.reconstruction",
+        "evaluation.likelihood",
+        "evaluation.latent",
+        "evaluation.factors",
+        "evaluation.features",
+        "evaluation.manifold",
+        "evaluation.networks",
+        "evaluation.retrieval",
+        "evaluation.arithmetic",
+        "evaluation.images",
+        "derivatives",
+    ),
+    "Pictures, presets, surgery": ("plots", "notebook", "presets", "zoo", "surgery"),
+}
+
+
+def pages() -> dict[str, str]:
+    """A page for each model, one for each module, and an index that says what each is."""
+    written = {}
+    lists = ["# Reference"]
+    groups = {"Models": {names[0]: module for module, names in models().items()}}
+    for group, names in MODULES.items():
+        groups[group] = {name: f"kerasae.{name}" for name in names}
+    for group, entries in groups.items():
+        lines = [f"- [{name}]({module}.md): {_summary(module)}" for name, module in entries.items()]
+        lists += [f"## {group}", "\n".join(lines)]
+        for name, module in entries.items():
+            text = f".. automodule:: {module}\n" + _members(module)
+            written[f"api/{module}.md"] = f"# {name}\n\n```{{eval-rst}}\n{text}```\n"
+    order = "\n".join(module for entries in groups.values() for module in entries.values())
+    lists.append(f"```{{toctree}}\n:hidden:\n\n{order}\n```\n")
+    written["api/index.md"] = "\n\n".join(lists)
+    return written
+
+
+def models() -> dict[str, list[str]]:
+    """The modules of the models, each with the public classes that it holds."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        node.module: [alias.name for alias in node.names]
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("kerasae.models.")
+    }
+
+
+def _members(module: str) -> str:
+    """What to show of a module: all, or of a model's the classes by their public names."""
+    names = models().get(module)
+    if names is None:
+        return "   :members:\n"
+    classes = [f".. autoclass:: kerasae.{name}\n   :members:\n" for name in names]
+    return "   :no-members:\n   :no-index:\n\n" + "\n".join(classes)
+
+
+def _summary(module: str) -> str:
+    """The first paragraph of a module's docstring, as Markdown."""
+    path = PACKAGE.parent / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return re.sub(r"[|*_<]", r"\\\g<0>", " ".join(text.split("\n\n")[0].split()))
