@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from course import pages, read
+from course import calibrate, pages, read
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -100,6 +100,16 @@ def test_the_map_has_no_circle():
     for name in NAMES:
         needs = read.LEDGER[name]["needs"]
         assert set(needs) <= set(numbers) and all(number < name[:2] for number in needs)
+
+
+def test_the_calibration_is_of_todays_claims():
+    rows = calibrate.read()
+    digests = {name: digest for path in PATHS for name, digest in calibrate.checked(path).items()}
+    assert len({(row["claim"], row["backend"]) for row in rows}) == len(rows) > 150
+    for row in rows:
+        assert row["checked"] == digests[row["claim"]], f"{row['claim']} changed: make calibrate"
+        assert row["backend"] in calibrate.BACKENDS and len(set(row["seeds"])) == len(row["holds"])
+        assert all(row["holds"]) and row["evidence"]
 
 
 def test_no_function_is_copied_between_notebooks():
