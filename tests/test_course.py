@@ -58,6 +58,8 @@ def test_a_copy_for_students_keeps_the_exercise_and_not_its_solution(tmp_path):
     path = write(tmp_path, "1_good", "answer = 41 + 1", "print(answer)")
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[2].metadata.tags = ["solution"]
+    told = nbformat.v4.new_markdown_cell("It is 42.", metadata={"tags": ["solution"]})
+    notebook.cells.insert(3, told)
     nbformat.write(notebook, path)
     student.copy([path], tmp_path / "students")
     copied = nbformat.read(tmp_path / "students" / "1_good.ipynb", as_version=4)

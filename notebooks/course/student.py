@@ -15,14 +15,19 @@ def copy(paths: Iterable[Path], output: Path) -> int:
     output.mkdir(parents=True, exist_ok=True)
     for path in paths:
         document = nbformat.read(path, as_version=4)
-        number = 0
+        number, kept = 0, []
         for cell in document.cells:
+            solution = "solution" in cell.metadata.get("tags", [])
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-            if "solution" in cell.metadata.get("tags", []):
-                number += 1
-                cell.source = f"# Exercise {number}: yours"
-                cell.metadata = {}
+                if solution:
+                    number += 1
+                    cell.source = f"# Exercise {number}: yours"
+                    cell.metadata = {}
+            elif solution:
+                continue  # what the solution shows
+            kept.append(cell)
+        document.cells = kept
         nbformat.write(document, output / path.name)
     print(f"{len(list(output.glob('*.ipynb')))} notebooks in {output}")
     return 0
