@@ -203,14 +203,12 @@ def run(
     }
     folder.mkdir(parents=True, exist_ok=True)
     # Pictures first: a run counts from the moment when its numbers are there.
-    if work.picture is not None:
-        work.picture.savefig(folder / PICTURE, dpi=90)
-    if work.histories:
-        losses = {name: history["loss"] for name, history in work.histories.items()}
-        picture = plots.curves(losses, "epoch", "loss", title="Training", log="y", width=7.5)
-        if len(losses) > 1:  # beside the lines, which can be anywhere
-            picture.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
-        picture.savefig(folder / CURVES, dpi=90)
+    work.picture.savefig(folder / PICTURE, dpi=90)
+    losses = {name: history["loss"] for name, history in work.histories.items()}
+    picture = plots.curves(losses, "epoch", "loss", title="Training", log="y", width=7.5)
+    if len(losses) > 1:  # beside the lines, which can be anywhere
+        picture.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    picture.savefig(folder / CURVES, dpi=90)
     path = folder / f"{backend}-{budget}-{seed}.json"
     path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card(reproduction, folder), encoding="utf-8")
@@ -266,8 +264,7 @@ def card(reproduction: Reproduction, folder: Path) -> str:
         )
     lines += ["", "```bash", f"python -m kerasae reproduce {reproduction.name}", "```", ""]
     for picture in (PICTURE, CURVES):
-        if (folder / picture).exists():
-            lines += [f"![{reproduction.title}]({picture})", ""]
+        lines += [f"![{reproduction.title}]({picture})", ""]
     return "\n".join(lines)
 
 
