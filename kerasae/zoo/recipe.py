@@ -51,6 +51,11 @@ def images(data: Split) -> Inputs:
     return Inputs(data.x)
 
 
+def title_of(function: Callable) -> str:
+    """The first line of a function's docstring, as a title."""
+    return inspect.getdoc(function).splitlines()[0].rstrip(".")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How presets of one kind are made.
@@ -93,7 +98,7 @@ class Recipe:
     @property
     def title(self) -> str:
         """What the function says that it builds."""
-        return inspect.getdoc(self.build).splitlines()[0].rstrip(".")
+        return title_of(self.build)
 
     @property
     def embedded(self) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from kerasae import checks, datasets, plots, presets
 from kerasae.datasets import Split
 from kerasae.training.resume import resumable_fit
-from kerasae.zoo.recipe import Stopwatch
+from kerasae.zoo.recipe import Stopwatch, title_of
 
 SHIPPED = Path(__file__).parent / "reproduced"
 CARD, PICTURE, CURVES = "README.md", "picture.png", "curves.png"
@@ -142,7 +142,7 @@ class Reproduction:
     @property
     def title(self) -> str:
         """What the function says that it reproduces."""
-        return inspect.getdoc(self.work).splitlines()[0].rstrip(".")
+        return title_of(self.work)
 
     @property
     def story(self) -> str:

@@ -4,6 +4,8 @@ Each is a function from `Work` to numbers over the public API; what stands in th
 `python -m kerasae reproduce NAME` runs one on the real MNIST.
 """
 
+import math
+
 import keras
 import numpy as np
 
@@ -56,7 +58,7 @@ def linear_is_pca(work: Work) -> dict[str, float]:
         def build(size=size, epochs=epochs):
             networks = nets.mlp(x.shape[1:], size, units=(), output_activation="linear")
             model = Autoencoder(*networks)
-            steps = epochs * -(-len(x) // 128)
+            steps = epochs * math.ceil(len(x) / 128)
             model.compile(optimizer=adam(2e-3, steps), loss="mse")
             return model
 
@@ -140,7 +142,7 @@ def score_of_a_normal(work: Work) -> dict[str, float]:
         networks = nets.mlp((1,), 16, units=(16,), activation="tanh", output_activation="linear")
         noise = keras.layers.GaussianNoise(deviation)
         model = DenoisingAutoencoder(*networks, corruption=noise)
-        model.compile(optimizer=adam(3e-3, epochs * -(-count // 128)), loss="mse")
+        model.compile(optimizer=adam(3e-3, epochs * math.ceil(count / 128)), loss="mse")
         return model
 
     model = work.fit("denoiser", build, x, epochs=epochs, batch_size=128)
