@@ -5,7 +5,7 @@ python -m kerasae show vae_2_strokes   the card of one: how it was made, and its
 python -m kerasae train vae_2          make it, or one like it: --dataset mnist, --seed 1
 python -m kerasae evaluate vae_2_strokes
 python -m kerasae reproduce            published numbers that can be reproduced
-python -m kerasae reproduce vae_of_pytorch --seed 1
+python -m kerasae reproduce vae_of_pytorch --seed 1         or: all
 python -m kerasae demo                 pictures in under two minutes
 """
 
@@ -59,7 +59,12 @@ def main() -> None:
         "with both numbers to OUTPUT/NAME. Killed, the same command goes on with the last epoch. "
         "Without a name, lists what there is.",
     )
-    reproduce_parser.add_argument("name", metavar="NAME", nargs="?", help="of a reproduction")
+    reproduce_parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="of a reproduction; `all`: each that has no such run in OUTPUT yet",
+    )
     _add_budget(reproduce_parser, "full: the publication's settings; fast: a first idea")
     reproduce_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     reproduce_parser.add_argument(
@@ -77,7 +82,8 @@ def main() -> None:
     demo_parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
     demo_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
-    if hasattr(arguments, "output"):
+    lists = arguments.command == "reproduce" and arguments.name is None
+    if hasattr(arguments, "output") and not lists:
         try:
             arguments.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -202,25 +208,34 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
     """Runs a reproduction and prints both numbers, or lists all.
 
     Args:
-        name: The reproduction's, or `None`.
+        name: The reproduction's, `"all"` for those that were not run yet, or `None`.
         budget: `"full"` or `"fast"`.
         seed: Of the weights, the order and the noise.
         output: Folder of the card's folder.
     """
     reproductions, reproduction = _workshop("reproductions", "reproduction")
+    every = reproductions.REPRODUCTIONS
     if name is None:
-        width = max(map(len, reproductions.REPRODUCTIONS))
-        for key, found in reproductions.REPRODUCTIONS.items():
+        width = max(map(len, every))
+        for key, found in every.items():
             print(f"{key.ljust(width)}  {found.title}")
         return
-    found = reproductions.find(name)
-    print(f"{found.title}\n{found.setting}", flush=True)
+    names = [name]
+    if name == "all":
+        names = [
+            key
+            for key in every
+            if not reproduction.file_of_run(output / key, budget, seed).exists()
+        ]
     verbose = "auto" if sys.stdout.isatty() else 2
-    entry = reproduction.run(found, output / name, budget, seed, verbose)
-    for key, ours in entry["numbers"].items():
-        said = found.published.get(key)
-        print(f"{key}: {ours:.5g}" + (f", published {said.value:.5g}" if said else ""))
-    print(f"{found.verdict([entry])}, see {output / name / reproduction.CARD}")
+    for key in names:
+        found = reproductions.find(key)
+        print(f"{found.title}\n{found.setting}", flush=True)
+        entry = reproduction.run(found, output / key, budget, seed, verbose)
+        for number, ours in entry["numbers"].items():
+            said = found.published.get(number)
+            print(f"{number}: {ours:.5g}" + (f", published {said.value:.5g}" if said else ""))
+        print(f"{found.verdict([entry])}, see {output / key / reproduction.CARD}")
 
 
 def _workshop(*names: str):
