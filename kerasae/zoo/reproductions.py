@@ -206,15 +206,7 @@ def few_labels(work: Work) -> dict[str, float]:
     x = train.x[: work.amount(12_000, 60_000)]
 
     def autoencoder():
-        model = StackedAutoencoder(
-            units=(500,),
-            activation="sigmoid",
-            input_shape=x.shape[1:],
-            penalty=Contractive(1e-3),
-        )
-        steps = pretraining * math.ceil(len(x) / 128)
-        model.compile(optimizer=adam(2e-3, steps), loss="binary_crossentropy")
-        return model
+        return tied_sigmoids(x, pretraining, penalty=Contractive(1e-3))
 
     model = work.fit("without labels", autoencoder, x, epochs=pretraining, batch_size=128)
     shuffled = train[np.random.default_rng(work.seed).permutation(len(train))]
@@ -233,7 +225,7 @@ def few_labels(work: Work) -> dict[str, float]:
 
             name = f"{count} labels, {way}"
             found = work.fit(name, classifier, few.x, few.y, epochs=epochs, batch_size=20)
-            ours[name] = 100 * float(np.mean(found.classify(work.test.x) != work.test.y))
+            ours[name] = error_on_test(found, work)
     work.picture = plots.curves(
         {
             way: (list(LABELS), [ours[f"{count} labels, {way}"] for count in LABELS])
@@ -280,12 +272,7 @@ def regularized_autoencoders(work: Work) -> dict[str, float]:
     for way, options in ways.items():
 
         def autoencoder(options=options):
-            model = StackedAutoencoder(
-                units=(500,), activation="sigmoid", input_shape=x.shape[1:], **options
-            )
-            steps = pretraining * math.ceil(len(x) / 128)
-            model.compile(optimizer=adam(2e-3, steps), loss="binary_crossentropy")
-            return model
+            return tied_sigmoids(x, pretraining, **options)
 
         model = work.fit(way, autoencoder, x, epochs=pretraining, batch_size=128)
         norms[way] = mean_jacobian_norm(model.encoder, work.test.x[:1000])
@@ -304,12 +291,27 @@ def regularized_autoencoders(work: Work) -> dict[str, float]:
             epochs=tuning,
             batch_size=100,
         )
-        errors[way] = 100 * float(np.mean(found.classify(work.test.x) != work.test.y))
+        errors[way] = error_on_test(found, work)
     work.picture = plots.features(pictures, columns=10, title="Fifty units of each", size=0.35)
     return {
         **{f"error, {way}": error for way, error in errors.items()},
         **{f"‖J‖, {way}": norm for way, norm in norms.items()},
     }
+
+
+def tied_sigmoids(x: np.ndarray, epochs: int, **options) -> StackedAutoencoder:
+    """One layer of 500 tied sigmoid units, compiled for so many epochs in batches of 128."""
+    model = StackedAutoencoder(
+        units=(500,), activation="sigmoid", input_shape=x.shape[1:], **options
+    )
+    steps = epochs * math.ceil(len(x) / 128)
+    model.compile(optimizer=adam(2e-3, steps), loss="binary_crossentropy")
+    return model
+
+
+def error_on_test(classifier: Classifier, work: Work) -> float:
+    """The share of test images that get another label than theirs, in per cent."""
+    return 100 * float(np.mean(classifier.classify(work.test.x) != work.test.y))
 
 
 def mean_jacobian_norm(encoder: keras.Model, x: np.ndarray) -> float:
