@@ -1,5 +1,6 @@
 """Which backend runs, and the other ones to hold it against."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -39,3 +40,15 @@ def default_keras_state():
     keras.utils.set_random_seed(1)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_collections():
+    """What a file leaves behind is not looked through again.
+
+    TensorFlow keeps every traced graph, millions of objects in the end, and each of the
+    collector's rounds would take seconds.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
