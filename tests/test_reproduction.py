@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae import Autoencoder, __main__, nets, plots
+from kerasae import Autoencoder, StackedAutoencoder, __main__, nets, plots
 from kerasae.zoo import reproduction, reproductions
 from kerasae.zoo.reproduction import Published, Reproduction
 
@@ -109,6 +109,21 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     assert {path.name for path in state.iterdir()} == {"first", "second"}
     resumed = reproduction.run(toy(), tmp_path / "parts", verbose=0)
     assert resumed["numbers"] == whole["numbers"] and not state.exists()
+
+
+def test_training_in_phases_has_a_curve_for_each(tmp_path):
+    def stack():
+        model = StackedAutoencoder(units=(3, 2), input_shape=(4,))
+        model.compile(optimizer="adam", loss="mse")
+        return model
+
+    def layer_by_layer(model, x, y, *, folder, **options):
+        return model.fit_layerwise(x, resume=folder, **options)
+
+    work = reproduction.Work(None, None, seed=0, fast=True, folder=tmp_path, verbose=0)
+    work.fit("pretraining", stack, x, train=layer_by_layer, epochs=2)
+    curves = {name: len(history["loss"]) for name, history in work.histories.items()}
+    assert curves == {"pretraining, phase 1": 2, "pretraining, phase 2": 2} and work.seconds > 0
 
 
 # Each on one backend in turn: what they show is the same on all three, and takes a while.

@@ -83,7 +83,15 @@ class Work:
         """`fast` or `full`, as was asked."""
         return fast if self.fast else full
 
-    def fit(self, name: str, build: Callable[[], Any], x: Any, y: Any = None, **options) -> Any:
+    def fit(
+        self,
+        name: str,
+        build: Callable[[], Any],
+        x: Any,
+        y: Any = None,
+        train: Callable[..., Any] = resumable_fit,
+        **options,
+    ) -> Any:
         """Builds a model from the seed and trains it, going on where an earlier call was stopped.
 
         Args:
@@ -91,13 +99,14 @@ class Work:
             build: Makes and compiles the model.
             x: Examples.
             y: Targets.
-            options: Of `resumable_fit`.
+            train: Does the training, called as `resumable_fit` is, and returns its history.
+            options: Of `train`.
         """
         keras.utils.set_random_seed(self.seed)
         model, folder = build(), self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         watch = Stopwatch(folder / "seconds.json")
-        history = resumable_fit(
+        history = train(
             model,
             x,
             y,
@@ -108,7 +117,13 @@ class Work:
             **options,
         ).history
         self.seconds += watch.seconds
-        self.histories[name] = history
+        if "loss" in history:
+            self.histories[name] = history
+        else:  # of training in phases: a curve for each
+            for key in history:
+                if key.endswith("_loss"):
+                    phase = key.removesuffix("_loss").replace("_", " ")
+                    self.histories[f"{name}, {phase}"] = {"loss": history[key]}
         return model
 
 

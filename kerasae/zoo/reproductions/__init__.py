@@ -1,0 +1,10 @@
+"""The reproductions: published numbers, and how ours come about.
+
+Each is a function from `Work` to numbers over the public API; what stands in the decorator is data.
+`python -m kerasae reproduce NAME` runs one on the real MNIST.
+"""
+
+from kerasae.zoo.reproductions import deterministic, pretraining, variational
+from kerasae.zoo.reproductions.registry import REPRODUCTIONS, find
+
+__all__ = ["REPRODUCTIONS", "deterministic", "find", "pretraining", "variational"]
