@@ -33,9 +33,6 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 0
 # Networks this small gain nothing from more threads, and two notebooks run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-# Half of what unit tests do on JAX is to compile, for a few steps; the course has the default.
-# Not level 0: sums of float32 are then added in a row, and off in the fifth digit.
-QUICK_COMPILER := XLA_FLAGS=--xla_backend_optimization_level=1
 
 NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
@@ -61,7 +58,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 unit: $(READY)
-	$(ONE_THREAD) $(QUICK_COMPILER) $(BIN)/python -m pytest tests -n 2 --durations=10
+	$(ONE_THREAD) $(BIN)/python -m pytest tests -n 2 --durations=10
 
 nbval: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
