@@ -44,10 +44,10 @@ def shared(tmp_path_factory):
 
 def _start(arguments):
     devices = 2 if "devices" in arguments else 1
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, scale_out.__file__, *arguments],
-        env={**os.environ, **flags},
+        env={**os.environ, "XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
