@@ -37,18 +37,19 @@ def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
 
     A code comes out binary if it is a sigmoid's, with noise before it in training: only values
     deep in the sigmoid's two ends carry anything through the noise. Cross entropy between the
-    input and its reconstruction does the rest. Keras's `GaussianNoise` goes up to a standard
-    deviation of 1; scaling its output makes it stronger.
+    input and its reconstruction does the rest. Batch normalisation before the noise keeps every
+    bit alive, as often 1 as 0.
 
     ```python
     import keras
     from kerasae import Autoencoder, nets
 
     f, decoder = nets.mlp((28, 28, 1), code_size=32, code_activation="linear")
-    encoder = keras.Sequential(  # h = sigmoid(4 (f(x) + ε)), ε ~ N(0, 1) while it learns, else 0
+    encoder = keras.Sequential(  # h = sigmoid(4 (f(x) + ε)), ε ~ N(0, σ²) while it learns, else 0
         [
             f,
-            keras.layers.GaussianNoise(1.0),
+            keras.layers.BatchNormalization(center=False, scale=False),
+            keras.layers.GaussianNoise(0.6),
             keras.layers.Rescaling(4.0),
             keras.layers.Activation("sigmoid"),
         ]
