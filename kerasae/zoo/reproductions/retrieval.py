@@ -1,0 +1,112 @@
+"""Reproductions of searching by binary codes."""
+
+import math
+
+import keras
+import numpy as np
+
+from kerasae import Autoencoder, nets, plots
+from kerasae.evaluation.retrieval import Index, binary_codes
+from kerasae.zoo.recipes import adam
+from kerasae.zoo.reproduction import Published, Work
+from kerasae.zoo.reproductions.deterministic import principal_axes
+from kerasae.zoo.reproductions.registry import reproduction
+
+ITQ = {16: 41.2, 32: 43.8, 64: 45.4}
+DEEP = {16: 43.1, 32: 45.0, 64: 46.7}
+
+
+@reproduction(
+    source='Erin Liong et al., "Deep hashing for compact binary codes learning" (2015), its rows '
+    "of deep hashing and of iterative quantisation (Gong & Lazebnik, 2011)",
+    setting="MNIST, pixels / 255; 1000 test images ask the 60,000 training images, by 16, 32 and "
+    "64 bits learned without labels; mean average precision of the whole ranking, in per cent, "
+    "the expected one where distances tie.",
+    published={
+        **{
+            f"{bits} bits, iterative quantisation": Published(value, "memory", within=3.0)
+            for bits, value in ITQ.items()
+        },
+        **{
+            f"{bits} bits, autoencoder": Published(
+                value, "memory", within=3.0, note="of deep hashing"
+            )
+            for bits, value in DEEP.items()
+        },
+    },
+    trend=lambda ours: all(
+        ours[f"{bits} bits, autoencoder"] > ours[f"{bits} bits, signs of PCA"] for bits in ITQ
+    ),
+    fell_short="Iterative quantisation is where it was published, and the autoencoder is above the "
+    "signs of PCA, but not above iterative quantisation, nor as good as deep hashing, which "
+    "trains for searching. Its fast run, 630 steps of a smaller network with 4000 images, gives "
+    "42.0, 44.3 and 45.5 % among these, against 38.7, 44.1 and 44.5: to reconstruct better is not "
+    "to rank better.",
+)
+def binary_codes_for_search(work: Work) -> dict[str, float]:
+    """Binary codes to search by: an autoencoder's, rotated principal components, and their signs.
+
+    Noise before the code's sigmoid drives it to its two ends, so that bits are what it has to
+    say. Batch normalisation before the noise keeps every bit alive, as often 1 as 0. Without it,
+    with noise of 1 and 40 epochs, sixteen bits were all constant (10.1 %, which is chance), 32
+    had 36.8 %, and 64 had 39.1 %. Iterative quantisation turns the principal components so that
+    they lie near the corners of a cube before it takes their signs.
+    """
+    library, epochs = work.train[: work.amount(4000, 60_000)], work.amount(10, 20)
+    batch_size, units = work.amount(64, 128), (256, 128) if work.fast else (512, 256)
+    asked = work.test[: work.amount(300, 1000)]
+    flat = [each.x.reshape(len(each), -1) for each in (library, asked)]
+    mean, axes = principal_axes(library.x)
+    ours, ranked = {}, {}
+    for bits in ITQ:
+
+        def build(bits=bits):
+            f, decoder = nets.mlp(library.x.shape[1:], bits, units)
+            layers = keras.layers
+            encoder = keras.Sequential(
+                [
+                    f,
+                    layers.BatchNormalization(center=False, scale=False),
+                    layers.GaussianNoise(0.6),
+                    layers.Rescaling(4.0),
+                    layers.Activation("sigmoid"),
+                ]
+            )
+            model = Autoencoder(encoder, decoder)
+            steps = epochs * math.ceil(len(library) / batch_size)
+            model.compile(optimizer=adam(2e-3, steps), loss="binary_crossentropy")
+            return model
+
+        model = work.fit(f"{bits} bits", build, library.x, epochs=epochs, batch_size=batch_size)
+        components = [(x - mean) @ axes[:, :bits] for x in flat]
+        turn = quantising_rotation(components[0], work.seed)
+        codes = {
+            "signs of PCA": [binary_codes(each, 0.0) for each in components],
+            "iterative quantisation": [binary_codes(each @ turn, 0.0) for each in components],
+            "autoencoder": [binary_codes(model.encode(each.x)) for each in (library, asked)],
+        }
+        for way, (stored, queries) in codes.items():
+            index = Index(stored, binary=True)
+            found = index.mean_average_precision(library.y, queries, asked.y)
+            ours[f"{bits} bits, {way}"] = 100 * found
+            ranked.setdefault(way, []).append(100 * found)
+    work.picture = plots.curves(
+        ranked,
+        "bits",
+        "mean average precision, %",
+        title="Relatives found by binary codes",
+        x=list(ITQ),
+        log="x",
+        markers=True,
+    )
+    return ours
+
+
+def quantising_rotation(components: np.ndarray, seed: int, times: int = 50) -> np.ndarray:
+    """The rotation R that brings V R near to its signs B: min ‖B − V R‖², by B and R in turn."""
+    size = components.shape[1]
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
+    for _ in range(times):
+        u, _, v = np.linalg.svd(np.sign(components @ rotation).T @ components)
+        rotation = (u @ v).T
+    return rotation
