@@ -173,7 +173,7 @@ def test_a_fully_convolutional_code_is_a_map(x):
 def test_hidden_is_the_encoder_up_to_a_layer(x):
     model = convolutional()
     assert model.hidden(1).output_shape == (None, 4, 4, 4)
-    np.testing.assert_array_equal(model.hidden(3).predict(x, verbose=0), model.encode(x))
+    np.testing.assert_array_equal(model.hidden(3).predict(x, 32, verbose=0), model.encode(x, 32))
     with pytest.raises(ValueError, match="`k` is 4, expected a stage from 1 to 3"):
         model.hidden(4)
 
