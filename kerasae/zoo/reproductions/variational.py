@@ -61,7 +61,9 @@ def binarised(x: np.ndarray, *seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random(x.shape, "float32") < x).astype("float32")
 
 
-def freshly_binarised(model, x, y, *, epochs, seed, **options):
+def freshly_binarised(
+    model: keras.Model, x: np.ndarray, y: None, *, epochs: int, seed: int, **options
+) -> keras.callbacks.History:
     """Trains as `resumable_fit`, but each epoch draws the pixels anew and is a phase of its own."""
     whole = keras.callbacks.History()
     whole.history = {"loss": []}
