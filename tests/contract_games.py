@@ -8,7 +8,8 @@ same seed gives the same run, also if it is saved in the middle and goes on from
 killed and goes on by `resumable_fit`; config, file and preset round trips give the same outputs,
 under the other backends too; mixed precision trains; bad input is one sentence.
 
-Compiling takes most of the time, so what does not depend on it runs eagerly.
+Compiling takes most of the time, so what does not depend on it runs eagerly; but not on JAX, which
+compiles every single operation then.
 """
 
 import keras
@@ -21,6 +22,7 @@ from kerasae.training.resume import resumable_fit
 
 BACKEND = keras.backend.backend()
 BATCH = 16
+FEW_STEPS = {"run_eagerly": BACKEND != "jax"}
 
 MODES = {
     "eager": {"run_eagerly": True},
@@ -61,7 +63,7 @@ def assert_game_contract(
     assert_round_trips(model, inputs, other_backends, tmp_path, y, examples=x)
     assert_bad_input_is_refused(model, x, loss, y, targets)
     assert_mixed_precision_trains(start, x, y, "mixed_float16")
-    assert_mixed_precision_trains(start, x, y, "mixed_bfloat16", run_eagerly=True)
+    assert_mixed_precision_trains(start, x, y, "mixed_bfloat16", **FEW_STEPS)
 
 
 def compiled(make_model, loss=None, rate=2e-3, **arguments):
@@ -106,7 +108,7 @@ def assert_logs(model, x, y, parts):
 def assert_players_move_their_own(start, x, y):
     players = list(start().player_variables())
     for player in players:
-        model = start(run_eagerly=True)
+        model = start(**FEW_STEPS)
         own = {id(variable) for variable in model.player_variables()[player]}
         before = [variable.numpy() for variable in model.trainable_variables]
         for other in players:
@@ -171,14 +173,13 @@ class Kill(keras.callbacks.Callback):
 def assert_goes_on_after_a_kill(start, x, y, tmp_path):
     """Training that is killed and begun again equals training that ran through."""
     arguments = {"epochs": 4, "batch_size": BATCH, "seed": 3, "verbose": 0}
-    eager = {"run_eagerly": True}
-    whole = start(**eager)
+    whole = start(**FEW_STEPS)
     expected = resumable_fit(whole, x, y, **arguments).history
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        resumable_fit(start(**eager), x, y, folder=folder, callbacks=[Kill()], **arguments)
+        resumable_fit(start(**FEW_STEPS), x, y, folder=folder, callbacks=[Kill()], **arguments)
     keras.utils.set_random_seed(99)
-    resumed = start(**eager)
+    resumed = start(**FEW_STEPS)
     history = resumable_fit(resumed, x, y, folder=folder, **arguments).history
     assert history == expected
     assert_equal(
