@@ -12,6 +12,7 @@ from kerasae.zoo.recipes import adam
 from kerasae.zoo.reproduction import Published, Work
 from kerasae.zoo.reproductions.registry import reproduction
 
+MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # down, to the right
 PCA = {2: 43.645, 6: 32.651, 10: 26.714, 30: 13.866}
 
 
@@ -148,33 +149,34 @@ def score_of_a_normal(work: Work) -> dict[str, float]:
 @reproduction(
     source='Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks" '
     "(2006)",
-    setting="MNIST, pixels / 255, 784-1000-500-250-30 and back; ‖x − x̂‖² of a test image.",
+    setting="MNIST, pixels / 255, 784-1000-500-250-30 and back; ‖x − x̂‖² of a test image. Ours "
+    "sees each training image in its place and one pixel up, down, left and right of it.",
     published={
         "30 numbers, autoencoder": Published(3.00, "quoted", at_most=3.0),
         "30 numbers, PCA": Published(13.87, "quoted", within=0.14),
     },
     trend=lambda ours: ours["30 numbers, autoencoder"] < 0.8 * ours["30 numbers, PCA"],
-    fell_short="A quarter of PCA's error, but not 3.0: on the training images it is below 2, and "
-    "the rest is between them and the test images. Noise on the input, SiLU units and weight decay "
-    "were tried with a third of the images and a quarter of the epochs, and did not help there.",
 )
 def deep_autoencoder(work: Work) -> dict[str, float]:
     """Thirty numbers of a deep autoencoder, and thirty of PCA.
 
     The published network was pretrained layer by layer with restricted Boltzmann machines, since
-    from random weights it would not train. With ReLU units and Adam it does.
+    from random weights it would not train. With ReLU units and Adam it does, and then learns the
+    training images by heart: after 60 epochs it was below 2 on those and at 3.38 on others. Moved
+    images cure that. Twelve epochs of five times as many images are as many steps.
     """
-    train, test = work.train.x[: work.amount(10_000, 60_000)], work.test.x
-    epochs, batch_size = work.amount(6, 60), work.amount(32, 128)
+    train, test = work.train.x[: work.amount(4000, 60_000)], work.test.x
+    moved = np.concatenate([shifted(train, *move) for move in MOVES])
+    epochs, batch_size = work.amount(3, 12), work.amount(32, 128)
     units = (256,) if work.fast else (1000, 500, 250)
 
     def build():
         model = Autoencoder(*nets.mlp(train.shape[1:], 30, units=units))
-        steps = epochs * math.ceil(len(train) / batch_size)
+        steps = epochs * math.ceil(len(moved) / batch_size)
         model.compile(optimizer=adam(1e-3, steps), loss="mse")
         return model
 
-    model = work.fit("deep", build, train, epochs=epochs, batch_size=batch_size)
+    model = work.fit("deep", build, moved, epochs=epochs, batch_size=batch_size)
     shown = work.test.per_class().x
     mean, axes = principal_axes(train)
     rows = {"original": shown, "autoencoder": model.reconstruct(shown)}
@@ -184,6 +186,20 @@ def deep_autoencoder(work: Work) -> dict[str, float]:
         "30 numbers, autoencoder": squared_error(test, model.reconstruct(test)),
         "30 numbers, PCA": squared_error(test, projected(test, mean, axes[:, :30])),
     }
+
+
+def shifted(x: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images, moved by at most one pixel; what comes in is black.
+
+    Example:
+
+    >>> shifted(np.ones((1, 2, 2, 1)), down=1, right=0)[0, ..., 0]
+    array([[0., 0.],
+           [1., 1.]])
+    """
+    _, height, width, _ = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return padded[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
 
 
 def principal_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,8 @@ def importance_weighting(work: Work) -> dict[str, float]:
 
     The same network, trained by the bound of k samples. All three are measured alike.
     """
-    train, test = work.train.x[: work.amount(1500, 60_000)], work.test.x[: work.amount(100, 1000)]
+    train = work.train.x[: work.amount(1500, 60_000)]
+    test = binarised(work.test.x[: work.amount(100, 1000)], 0)
     epochs, batch_size, units = work.amount(8, 5), 20, work.amount(100, 200)
     ours, sheets = {}, {}
     for k in (1, 5, 50):
@@ -49,7 +50,7 @@ def importance_weighting(work: Work) -> dict[str, float]:
 
         options = {"epochs": epochs, "batch_size": batch_size, "train": freshly_binarised}
         model = work.fit(f"k = {k}", build, train, **options)
-        found = log_likelihood(model, binarised(test, 0), samples=work.amount(500, 5000))
+        found = log_likelihood(model, test, samples=work.amount(500, 5000))
         ours[f"k = {k}"] = -found.mean
         sheets[f"k = {k}"] = model.sample(12, seed=work.seed)
     work.picture = plots.image_rows(sheets, "Samples")
@@ -72,6 +73,70 @@ def freshly_binarised(
         part = resumable_fit(model, drawn, epochs=1, seed=seed, phase=phase, **options)
         whole.history["loss"] += part.history["loss"]
     return whole
+
+
+LATER_LOG = "{} in a later log of the same page"
+
+
+@reproduction(
+    source='Keras\'s examples, "Variational AutoEncoder", with its printed log',
+    setting="MNIST, convolutions of 32 and 64 channels, z of two numbers, Adam 1e-3, batch 128; "
+    "the mean over the last epoch of the training loss in nats. 35 epochs of 60,000 images, as "
+    "many steps as the published 30 of 70,000, so that 10,000 are held out.",
+    published={
+        "−bound, last epoch": Published(150.40, "seen", within=1.5, note=LATER_LOG.format(146.95)),
+        "reconstruction, last epoch": Published(
+            144.20, "seen", within=1.5, note=LATER_LOG.format(140.15)
+        ),
+        "divergence, last epoch": Published(6.46, "seen", within=0.3, note=LATER_LOG.format(6.80)),
+    },
+    trend=lambda ours: ours["−bound, last epoch"] < 0.9 * ours["−bound, first epoch"],
+    fell_short="Below the log that was to be met by more than the 1.5 nats allowed. The page has "
+    "printed several logs of the same code: a later one ends at 146.95, one nat from ours.",
+)
+def vae_of_keras(work: Work) -> dict[str, float]:
+    """Keras's example of a variational autoencoder.
+
+    The published number is the loss of images trained on. The one of images held out stands
+    beside it.
+    """
+    train = work.train.x[: work.amount(4000, 60_000)]
+    test = work.test.x[: work.amount(1000, 10_000)]
+    shape, size = train.shape[1:], 2
+
+    def build():
+        convolution = {"kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}
+        encoder = keras.Sequential(
+            [
+                keras.Input(shape),
+                keras.layers.Conv2D(32, **convolution),
+                keras.layers.Conv2D(64, **convolution),
+                keras.layers.Flatten(),
+                keras.layers.Dense(16, activation="relu"),
+                keras.layers.Dense(2 * size),
+            ]
+        )
+        decoder = nets.convolutional_decoder(
+            size, shape, filters=(64, 64, 32), strides=(2, 2, 1), output_activation="linear"
+        )
+        model = VariationalAutoencoder(encoder, decoder)
+        model.compile(optimizer=keras.optimizers.Adam(1e-3))
+        return model
+
+    options = {"epochs": work.amount(2, 35), "batch_size": work.amount(64, 128)}
+    model = work.fit("training", build, train, **options)
+    history = work.histories["training"]
+    held_out = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)
+    square = model.grid(side=12, limit=2.5, spacing="quantile")
+    square = square.reshape(-1, *shape)
+    work.picture = plots.image_sheet(square, columns=12, title="A square of z, decoded")
+    return {
+        "−bound, last epoch": history["loss"][-1],
+        "reconstruction, last epoch": history["reconstruction"][-1],
+        "divergence, last epoch": history["kl"][-1],
+        "−bound, first epoch": history["loss"][0],
+        "−bound, held out": held_out["loss"],
+    }
 
 
 @reproduction(
@@ -122,10 +187,7 @@ SEEN[3] = [*SEEN[2], "top right"]
         for count, values in PYRO.items()
         for way, value in zip(("deterministic", "variational"), values, strict=True)
     },
-    trend=lambda ours: (
-        gain(ours, 1) > gain(ours, 2) > gain(ours, 3)
-        and ours["2 seen, variational"] < ours["2 seen, deterministic"]
-    ),
+    trend=lambda ours: gain(ours, 1) > gain(ours, 2) > gain(ours, 3) and gain(ours, 2) > 0,
 )
 def quadrants_of_pyro(work: Work) -> dict[str, float]:
     """The rest of a digit from its quadrants, and what a code adds to a network.
