@@ -105,17 +105,8 @@ def vae_of_keras(work: Work) -> dict[str, float]:
     shape, size = train.shape[1:], 2
 
     def build():
-        convolution = {"kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}
-        encoder = keras.Sequential(
-            [
-                keras.Input(shape),
-                keras.layers.Conv2D(32, **convolution),
-                keras.layers.Conv2D(64, **convolution),
-                keras.layers.Flatten(),
-                keras.layers.Dense(16, activation="relu"),
-                keras.layers.Dense(2 * size),
-            ]
-        )
+        features = nets.convolutional_encoder(shape, 16, code_activation="relu")
+        encoder = keras.Sequential([features, keras.layers.Dense(2 * size)])
         decoder = nets.convolutional_decoder(
             size, shape, filters=(64, 64, 32), strides=(2, 2, 1), output_activation="linear"
         )
@@ -127,8 +118,7 @@ def vae_of_keras(work: Work) -> dict[str, float]:
     model = work.fit("training", build, train, **options)
     history = work.histories["training"]
     held_out = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)
-    square = model.grid(side=12, limit=2.5, spacing="quantile")
-    square = square.reshape(-1, *shape)
+    square = model.grid(side=12, limit=2.5, spacing="quantile").reshape(-1, *shape)
     work.picture = plots.image_sheet(square, columns=12, title="A square of z, decoded")
     return {
         "−bound, last epoch": history["loss"][-1],
