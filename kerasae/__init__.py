@@ -2,6 +2,7 @@
 
 from kerasae import (
     callbacks,
+    checks,
     corruptions,
     datasets,
     distributions,
@@ -28,6 +29,8 @@ from kerasae.models.stacked import StackedAutoencoder
 from kerasae.models.variational import VariationalAutoencoder
 
 __version__ = "0.1.0"
+
+checks.keras_draws_straight()
 
 __all__ = [
     "GAN",

@@ -7,6 +7,7 @@ loaders, generators) by their first batch.
 
 import itertools
 import numbers
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -298,3 +299,14 @@ def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> boo
         size is None or came is None or size == came
         for came, size in zip(shape, expected, strict=True)
     )
+
+
+def keras_draws_straight() -> None:
+    """Warns where Keras is one that shifts pictures, for nothing else would tell."""
+    version = tuple(int(number) for number in keras.version().split(".")[:2])
+    if keras.backend.backend() == "torch" and version < (3, 15):
+        warnings.warn(
+            f"Keras is {keras.version()}, expected 3.15 or newer on PyTorch: an older one moves "
+            "the output of transposed convolutions by a pixel, and shipped weights draw wrong.",
+            stacklevel=2,
+        )

@@ -7,11 +7,14 @@ import os
 import statistics
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import keras
 import pytest
 
 import kerasae
+from kerasae import checks
 
 PACKAGE = Path(kerasae.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -89,3 +92,22 @@ def test_import_costs_little_over_keras():
         "import kerasae; print((now() - between) / (between - start))"
     )
     assert statistics.median(float(run(code)) for _ in range(3)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("backend", "version", "warned"),
+    [
+        ("torch", "3.14.0", 1),
+        ("torch", "3.9.2", 1),
+        ("torch", "3.15.0", 0),
+        ("torch", "4.0.0.dev1", 0),
+        ("jax", "3.12.0", 0),
+    ],
+)
+def test_an_older_keras_on_pytorch_is_told_of(monkeypatch, backend, version, warned):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(keras, "version", lambda: version)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        checks.keras_draws_straight()
+    assert [version in str(each.message) for each in seen] == [True] * warned
