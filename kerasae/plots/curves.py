@@ -68,6 +68,7 @@ def draw_curves(
             ys,
             label=name,
             color=COLOURS[index % len(COLOURS)],
+            linestyle=("-", "--", ":")[index // len(COLOURS) % 3],  # colours come again
             marker=MARKERS[index % len(MARKERS)] if markers else None,
         )
 

@@ -222,7 +222,9 @@ def run(
     # Pictures first: a run counts from the moment when its numbers are there.
     work.picture.savefig(folder / PICTURE, dpi=90)
     losses = {name: history["loss"] for name, history in work.histories.items()}
-    picture = plots.curves(losses, "epoch", "loss", title="Training", log="y", width=7.5)
+    lengths = [len(loss) for loss in losses.values()] or [1]
+    log = "xy" if max(lengths) > 10 * min(lengths) else "y"  # else the short ones are not seen
+    picture = plots.curves(losses, "epoch", "loss", title="Training", log=log, width=7.5)
     if len(losses) > 1:  # beside the lines, which can be anywhere
         picture.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     picture.savefig(folder / CURVES, dpi=90)

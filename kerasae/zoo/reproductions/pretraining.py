@@ -1,6 +1,7 @@
 """Reproductions of what pretraining without labels is worth."""
 
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -30,24 +31,33 @@ LABELS = {100: (13.47, 25.81), 600: (6.3, 11.44), 1000: (4.77, 10.7), 3000: (3.2
         ours[f"{count} labels, pretrained"] < ours[f"{count} labels, plain"] for count in LABELS
     ),
     fell_short="Pretraining helps at every number of labels, but its errors stay above the "
-    "published ones: one layer of 500 units, not two, and nothing was tuned.",
+    "published ones, by 0.4 points with 3000 labels and by four with 100. There it matters by "
+    "three points which hundred they are (three seeds of the fast run: 18.7, 19.5 and 21.7 %).",
 )
 def few_labels(work: Work) -> dict[str, float]:
     """Pretraining without labels, when labels are few.
 
-    One layer of a tied contractive autoencoder, fine-tuned as a whole with the labels, against
-    the same network from random weights. The published one has two layers, and chose its settings
-    by a validation set.
+    Two layers of tied sigmoid units, each a contractive autoencoder of the one below, then
+    fine-tuned as a whole with the labels, against the same network from random weights. One layer
+    had 19.0, 10.2, 7.8 and 5.7 %.
+
+    The settings, one for all numbers of labels, were chosen by 10,000 training images, with half
+    as long a pretraining, for 100 and 1000 labels. To mask three tenths of the pixels while
+    fine-tuning, and to do so for 6000 steps instead of 2000, brought 7.1 to 6.2 % with 1000 labels
+    and cost a point with 100. Denoising instead of contraction had 19.4 and 7.4 % against 18.1 and
+    6.8; ten times the contraction, or a third layer, was now better and now worse.
     """
-    train, pretraining = work.train, work.amount(1, 20)
+    train, pretraining = work.train, work.amount(8, 20)
     x = train.x[: work.amount(12_000, 60_000)]
 
     def autoencoder():
-        return tied_sigmoids(x, pretraining, penalty=Contractive(1e-3))
+        units = (work.amount(300, 1000),) * 2
+        return tied_sigmoids(x, pretraining, units, penalty=Contractive(1e-3))
 
-    model = work.fit("without labels", autoencoder, x, epochs=pretraining, batch_size=128)
+    options = {"train": layer_by_layer, "epochs": pretraining, "batch_size": 128}
+    model = work.fit("without labels", autoencoder, x, **options)
     shuffled = train[np.random.default_rng(work.seed).permutation(len(train))]
-    ours, steps = {}, work.amount(200, 2000)
+    ours, steps = {}, work.amount(200, 6000)
     for count in LABELS:
         few, epochs = shuffled.per_class(count // 10), math.ceil(steps * 20 / count)
         for way, encoder in {
@@ -56,7 +66,7 @@ def few_labels(work: Work) -> dict[str, float]:
         }.items():
 
             def classifier(encoder=encoder, count=count, epochs=epochs):
-                found = Classifier(encoder)
+                found = Classifier(encoder, corruption=MaskingNoise(0.3))
                 found.compile(optimizer=adam(2e-3, epochs * count // 20))
                 return found
 
@@ -65,13 +75,15 @@ def few_labels(work: Work) -> dict[str, float]:
             ours[name] = error_on_test(found, work)
     work.picture = plots.curves(
         {
-            way: (list(LABELS), [ours[f"{count} labels, {way}"] for count in LABELS])
+            way: [ours[f"{count} labels, {way}"] for count in LABELS]
             for way in ("pretrained", "plain")
         },
         "labels",
         "test error, %",
         title="What pretraining is worth",
+        x=list(LABELS),
         log="x",
+        markers=True,
     )
     return ours
 
@@ -160,13 +172,9 @@ def stacked_denoising(work: Work) -> dict[str, float]:
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
         return model
 
-    def layer_by_layer(model, x, y, *, folder, **options):
-        noise = [MaskingNoise(fraction) for fraction in (0.1, 0.2, 0.3)]
-        losses = ["binary_crossentropy"] * len(units)
-        return model.fit_layerwise(x, corruption=noise, loss=losses, resume=folder, **options)
-
-    options = {"epochs": pretraining, "batch_size": 128}
-    model = work.fit("pretraining", stack, train.x, train=layer_by_layer, **options)
+    options = {"train": layer_by_layer, "epochs": pretraining, "batch_size": 128}
+    options["corruption"] = [MaskingNoise(fraction) for fraction in (0.1, 0.2, 0.3)]
+    model = work.fit("pretraining", stack, train.x, **options)
     keras.utils.set_random_seed(work.seed)
     random, ours = stack().encoder, {}
     for name, encoder in {"error": model.encoder, "error from random weights": random}.items():
@@ -190,14 +198,24 @@ def stacked_denoising(work: Work) -> dict[str, float]:
     return ours
 
 
-def tied_sigmoids(x: np.ndarray, epochs: int, **options) -> StackedAutoencoder:
-    """One layer of 500 tied sigmoid units, compiled for so many epochs in batches of 128."""
+def tied_sigmoids(
+    x: np.ndarray, epochs: int, units: tuple[int, ...] = (500,), **options
+) -> StackedAutoencoder:
+    """Layers of tied sigmoid units, compiled for so many epochs of each in batches of 128."""
     model = StackedAutoencoder(
-        units=(500,), activation="sigmoid", input_shape=x.shape[1:], **options
+        units=units, activation="sigmoid", input_shape=x.shape[1:], **options
     )
     steps = epochs * math.ceil(len(x) / 128)
     model.compile(optimizer=adam(2e-3, steps), loss="binary_crossentropy")
     return model
+
+
+def layer_by_layer(
+    model: StackedAutoencoder, x: np.ndarray, y: None, *, folder: Path, **options
+) -> keras.callbacks.History:
+    """One layer after the other, each by the cross entropy of what comes from below."""
+    losses = ["binary_crossentropy"] * model.depth
+    return model.fit_layerwise(x, loss=losses, resume=folder, **options)
 
 
 def error_on_test(classifier: Classifier, work: Work) -> float:
