@@ -76,6 +76,12 @@ def test_label_curves_draw_the_mean_and_the_extremes():
     assert band[:, 1].min() == 0.1 and band[:, 1].max() == 0.7
 
 
+def test_lines_are_told_apart_when_the_colours_come_again():
+    lines = {str(n): [n, n] for n in range(2 * len(plots.COLOURS))}
+    drawn = plots.curves(lines, "x", "y").axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == len(lines)
+
+
 def test_histograms_add_up_to_one():
     values = {"few": np.array([0.0, 1.0]), "many": np.linspace(0, 1, 1000)}
     axis = plots.histograms(values, bins=10).axes[0]
