@@ -171,7 +171,8 @@ def browser() -> Iterator[Browser]:
     """Starts a Chromium of its own, with no network, and ends it."""
     if (chromium := program()) is None:
         raise SystemExit("No Chromium is installed: `apt-get install chromium`, or Chrome.")
-    with tempfile.TemporaryDirectory() as profile:
+    # Chromium's helpers end a moment after it, and one may still write into the profile.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The sandbox does not start where one is root, as in CI's containers; pages are our own.
         command = [chromium, "--headless", "--disable-gpu", "--no-first-run", "--no-sandbox"]
         command += ["--disable-background-networking", "--disable-component-update"]
