@@ -54,8 +54,9 @@ def few_labels(work: Work) -> dict[str, float]:
         units = (work.amount(300, 1000),) * 2
         return tied_sigmoids(x, pretraining, units, penalty=Contractive(1e-3))
 
-    options = {"train": layer_by_layer, "epochs": pretraining, "batch_size": 128}
-    model = work.fit("without labels", autoencoder, x, **options)
+    model = work.fit(
+        "without labels", autoencoder, x, train=layer_by_layer, epochs=pretraining, batch_size=128
+    )
     shuffled = train[np.random.default_rng(work.seed).permutation(len(train))]
     ours, steps = {}, work.amount(200, 6000)
     for count in LABELS:
@@ -172,9 +173,15 @@ def stacked_denoising(work: Work) -> dict[str, float]:
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
         return model
 
-    options = {"train": layer_by_layer, "epochs": pretraining, "batch_size": 128}
-    options["corruption"] = [MaskingNoise(fraction) for fraction in (0.1, 0.2, 0.3)]
-    model = work.fit("pretraining", stack, train.x, **options)
+    model = work.fit(
+        "pretraining",
+        stack,
+        train.x,
+        train=layer_by_layer,
+        corruption=[MaskingNoise(fraction) for fraction in (0.1, 0.2, 0.3)],
+        epochs=pretraining,
+        batch_size=128,
+    )
     keras.utils.set_random_seed(work.seed)
     random, ours = stack().encoder, {}
     for name, encoder in {"error": model.encoder, "error from random weights": random}.items():

@@ -65,10 +65,9 @@ def binary_codes_for_search(work: Work) -> dict[str, float]:
 
         def build(bits=bits):
             layers, shape = keras.layers, library.x.shape[1:]
-            f = nets.mlp_encoder(shape, bits, (units,))
             encoder = keras.Sequential(
                 [
-                    f,
+                    nets.mlp_encoder(shape, bits, (units,)),
                     layers.BatchNormalization(center=False, scale=False),
                     layers.GaussianNoise(1.0),
                     layers.Rescaling(4.0),
