@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, presets
+from kerasae.training.endless import endless
 from kerasae.training.optimizer_group import portable
 from kerasae.training.resume import random_states
 
@@ -26,18 +27,48 @@ class Model(keras.Model):
         """Raises `ValueError` for bad examples: all of an array, or a stream's first batch."""
         checks.array("x", x)
 
-    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *,
+        validation_data=None,
+        shuffle=True,
+        sample_weight=None,
+        **kwargs,
+    ):
         """Trains as `keras.Model.fit` does; without `y` the target is the input."""
         if kwargs.get("class_weight") is not None:
             raise ValueError(
                 "`class_weight` is given, expected `sample_weight`: one weight for each example."
             )
-        x, y, sample_weight = self._checked(x, y, sample_weight)
+        data = self._checked(x, y, sample_weight)
+        if not kwargs.get("steps_per_epoch") and not kwargs.get("validation_split"):
+            data, kwargs["steps_per_epoch"] = endless(self, data, batch_size, shuffle)
         if validation_data is not None:
             unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
             validation_data = self._checked(*unpacked)
+            if not kwargs.get("validation_steps"):
+                validation_batch_size = kwargs.get("validation_batch_size") or batch_size
+                validation_data, kwargs["validation_steps"] = endless(
+                    self, validation_data, validation_batch_size
+                )
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         return super().fit(
-            x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            **kwargs,
         )
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
