@@ -25,6 +25,7 @@ EXTRA := tensorflow-cpu
 endif
 
 BIN := .venv/bin
+INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY := .venv/ready-$(BACKEND)
 
 export KERAS_BACKEND := $(BACKEND)
@@ -84,14 +85,12 @@ check-book: book
 	$(BIN)/python notebooks/book check build/book
 
 .venv/ready-book: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		$(addprefix -c ,$(CONSTRAINTS)) -e ".[book]"
+	$(INSTALL) $(addprefix -c ,$(CONSTRAINTS)) -e ".[book]"
 	touch $@
 
 $(READY): pyproject.toml $(wildcard $(CONSTRAINTS))
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		$(addprefix -c ,$(CONSTRAINTS)) -e ".[$(EXTRA),dev]"
+	$(INSTALL) $(addprefix -c ,$(CONSTRAINTS)) -e ".[$(EXTRA),dev]"
 	touch $@
 
 clean:
