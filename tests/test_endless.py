@@ -1,5 +1,7 @@
 """What `fit` hands to Keras: the same batches, on TensorFlow from one iterator."""
 
+from inspect import signature
+
 import keras
 import numpy as np
 import pytest
@@ -98,3 +100,8 @@ def test_one_iterator_serves_all_epochs(monkeypatch):
     assert len(made) == 1
     epochs(5, validation_data=(NUMBERS,))  # for which Keras begins anew each time
     assert len(made) == 1 + 1 + 5
+
+
+def test_arguments_have_the_order_of_keras():
+    ours, keras_own = (list(signature(each.fit).parameters) for each in (Model, keras.Model))
+    assert ours[:-1] == keras_own[: len(ours) - 1]

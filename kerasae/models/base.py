@@ -35,19 +35,20 @@ class Model(keras.Model):
         epochs=1,
         verbose="auto",
         callbacks=None,
-        *,
+        validation_split=0.0,
         validation_data=None,
         shuffle=True,
+        class_weight=None,
         sample_weight=None,
         **kwargs,
     ):
         """Trains as `keras.Model.fit` does; without `y` the target is the input."""
-        if kwargs.get("class_weight") is not None:
+        if class_weight is not None:
             raise ValueError(
                 "`class_weight` is given, expected `sample_weight`: one weight for each example."
             )
         data = self._checked(x, y, sample_weight)
-        if not kwargs.get("steps_per_epoch") and not kwargs.get("validation_split"):
+        if not kwargs.get("steps_per_epoch") and not validation_split:
             data, kwargs["steps_per_epoch"] = endless(self, data, batch_size, shuffle)
         if validation_data is not None:
             unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
@@ -65,6 +66,7 @@ class Model(keras.Model):
             epochs,
             verbose,
             callbacks,
+            validation_split,
             validation_data=validation_data,
             shuffle=shuffle,
             sample_weight=sample_weight,

@@ -32,31 +32,25 @@ if keras.backend.backend() == "tensorflow":
         def num_batches(self) -> None:
             return None
 
-    def endless(
-        model: keras.Model, data: tuple, batch_size: int | None, shuffle: bool | str = False
-    ) -> tuple[tuple, int | None]:
-        """The data as `fit` takes them best, and the steps of an epoch, `None` where it finds out.
 
-        Args:
-            model: Whose `fit` it is. Where it takes several steps at once, or several devices
-                share a batch, the data stay as they are.
-            data: Examples, and their targets and weights or `None`: arrays, or nests of arrays.
-            batch_size: Examples in a batch, by default 32.
-            shuffle: As in `fit`.
-        """
-        if (
-            model.steps_per_execution > 1
-            or model.distribute_strategy.num_replicas_in_sync > 1
-            or not array_data_adapter.can_convert_arrays(data)
-        ):
-            return data, None
-        stream = _Endless(*data, batch_size=batch_size, shuffle=shuffle)
-        return (stream,), stream.steps
+def endless(
+    model: keras.Model, data: tuple, batch_size: int | None, shuffle: bool | str = False
+) -> tuple[tuple, int | None]:
+    """The data as `fit` takes them best, and the steps of an epoch, `None` where it finds out.
 
-else:
-
-    def endless(
-        model: keras.Model, data: tuple, batch_size: int | None, shuffle: bool | str = False
-    ) -> tuple[tuple, int | None]:
-        """The data as they are: an iterator costs nothing here."""
+    Args:
+        model: Whose `fit` it is. Where it takes several steps at once, or several devices share a
+            batch, the data stay as they are; on JAX and PyTorch always.
+        data: Examples, and their targets and weights or `None`: arrays, or nests of arrays.
+        batch_size: Examples in a batch, by default 32.
+        shuffle: As in `fit`.
+    """
+    if (
+        keras.backend.backend() != "tensorflow"
+        or model.steps_per_execution > 1
+        or model.distribute_strategy.num_replicas_in_sync > 1
+        or not array_data_adapter.can_convert_arrays(data)
+    ):
         return data, None
+    stream = _Endless(*data, batch_size=batch_size, shuffle=shuffle)
+    return (stream,), stream.steps
