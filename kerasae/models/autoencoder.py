@@ -21,6 +21,7 @@ from kerasae.evaluation.arithmetic import straight
 from kerasae.models.base import Model
 from kerasae.penalties import Penalty
 from kerasae.training.replicas import unscaled
+from kerasae.training.streams import predictions
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -206,13 +207,13 @@ class Autoencoder(Model):
         """The codes h = f(x), without corruption."""
         x = checks.as_array("x", x)
         self._check_input(x)
-        return self.encoder.predict(x, batch_size=batch_size, verbose=0)
+        return predictions(self.encoder, x, batch_size)
 
     def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
         """The decoder's output x̂ = g(h) at the given codes."""
         code = checks.as_array("code", code)
         checks.array("code", code, self._shape("code"))
-        return self.decoder.predict(code, batch_size=batch_size, verbose=0)
+        return predictions(self.decoder, code, batch_size)
 
     def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The reconstructions g(f(x)), without corruption."""

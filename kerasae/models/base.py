@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, presets
-from kerasae.training.endless import endless
 from kerasae.training.optimizer_group import portable
 from kerasae.training.resume import random_states
+from kerasae.training.streams import endless, in_order
 
 RANDOM = "random"  # the name under which a file holds where the random numbers stand
 
@@ -73,11 +73,28 @@ class Model(keras.Model):
             **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        **kwargs,
+    ):
         """Evaluates as `keras.Model.evaluate` does; without `y` the target is the input."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
             x, y, sample_weight = self._checked(x, y, sample_weight)
-        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+            if steps is None:
+                x, y, sample_weight = in_order(self, (x, y, sample_weight), batch_size)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **kwargs)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Predicts as `keras.Model.predict` does."""
+        if steps is None:
+            (x,) = in_order(self, (x,), batch_size)
+        return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):
         """The data to hand to Keras, after a look at them."""
@@ -126,6 +143,16 @@ class Model(keras.Model):
         if config:  # Keras keeps what "auto" came to, which is another thing on another backend
             config["jit_compile"] = self._asked_jit_compile
         return config
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the step that `fit` repeats, as Keras does, with the optimizer ready before it.
+
+        Keras on TensorFlow would leave the optimizer's variables to the first step, and whatever
+        makes variables there is traced twice: half of what a short training takes.
+        """
+        if self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was when saved, with its optimizer's variables."""

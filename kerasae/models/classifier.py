@@ -24,6 +24,7 @@ from keras import ops
 
 from kerasae import checks, surgery
 from kerasae.models.base import Model
+from kerasae.training.streams import predictions
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -426,7 +427,7 @@ class Classifier(Model):
         """The codes h = f(x), without corruption."""
         x = _arrays(x)
         self._check_input(x)
-        return self.encoder.predict(x, batch_size=batch_size, verbose=0)
+        return predictions(self.encoder, x, batch_size)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the networks included."""

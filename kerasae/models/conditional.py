@@ -30,6 +30,7 @@ from kerasae.evaluation.arithmetic import straight
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import target
 from kerasae.models.variational import Densities, VariationalAutoencoder
+from kerasae.training.streams import predictions
 
 Tensor = Any
 
@@ -400,7 +401,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         """
         pair = self._pair(x, condition)
         inputs = [_numpy(pair["x"]), self._told_array(pair["condition"], batch_size)]
-        numbers = self.encoder.predict(inputs, batch_size=batch_size, verbose=0)
+        numbers = predictions(self.encoder, inputs, batch_size)
         return _numpy(posteriors.distribution(self.posterior_kind, numbers).mean)
 
     def decode(self, code: Any, condition: Any, batch_size: int = 256) -> np.ndarray:
@@ -442,7 +443,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
         if self.prior_kind == "learned":
             told = self._told_array(condition, batch_size)
-            numbers = self.prior_network.predict(told, batch_size=batch_size, verbose=0)
+            numbers = predictions(self.prior_network, told, batch_size)
             z = np.moveaxis(
                 _numpy(posteriors.distribution("diagonal", numbers).sample(count, seed)), 0, 1
             )
@@ -490,7 +491,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         if self.classes is not None:
             told = np.eye(self.classes, dtype="float32")[told.reshape(-1).astype("int64")]
         if self.condition_network is not None:
-            told = self.condition_network.predict(told, batch_size=batch_size, verbose=0)
+            told = predictions(self.condition_network, told, batch_size)
         return told
 
     def _answers(self, codes, condition, batch_size=256, pixels=False, seed=None):

@@ -34,6 +34,7 @@ from kerasae import checks, derivatives, nets, surgery
 from kerasae.evaluation import arithmetic
 from kerasae.models.base import Model
 from kerasae.training.alternating import AlternatingModel
+from kerasae.training.streams import predictions
 
 Tensor = Any
 
@@ -460,7 +461,7 @@ class GAN(AlternatingModel, Model):
         checks.array("z", z, self.code_shape)
         network = self.generator if self.averaged is None else self.averaged
         inputs = _with(z, self._one_hot(labels, len(z)))
-        return network.predict(inputs, batch_size=batch_size, verbose=0)
+        return predictions(network, inputs, batch_size)
 
     def interpolate(
         self, start: Any, end: Any, steps: int = 8, spherical: bool = True, labels: Any = None
@@ -503,7 +504,7 @@ class GAN(AlternatingModel, Model):
         x = checks.as_array("x", x)
         checks.array("x", x, self.example_shape)
         inputs = _with(x, self._one_hot(labels, len(x)))
-        logit = self.discriminator.predict(inputs, batch_size=batch_size, verbose=0)
+        logit = predictions(self.discriminator, inputs, batch_size)
         logit = logit[:, 0].astype("float32")
         return 0.5 + 0.5 * np.tanh(0.5 * logit) if self.game.probability else logit
 

@@ -22,6 +22,7 @@ from kerasae.callbacks import WholeSetMean
 from kerasae.layers import TiedConv2DTranspose, TiedDense
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.training import layerwise
+from kerasae.training.streams import predictions
 
 Shape = tuple[int, ...]
 
@@ -353,7 +354,7 @@ class PhaseNetwork(Autoencoder):
         if self.below is None:
             super().check_batch(x, None, sample_weight)
         elif checks.needs_unit_interval(self.loss):  # the stack has checked x, but not h
-            super().check_batch(self.below.predict(x, 256, verbose=0), None, sample_weight)
+            super().check_batch(predictions(self.below, x, 256), None, sample_weight)
 
 
 class _Hidden(keras.utils.PyDataset):

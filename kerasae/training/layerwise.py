@@ -19,6 +19,7 @@ import keras
 
 from kerasae import checks
 from kerasae.training import resume as resuming
+from kerasae.training.streams import predictions
 
 Callbacks = Iterable[keras.callbacks.Callback]
 
@@ -145,9 +146,9 @@ def fit_layerwise(
         if not one_graph:
             model.put_back(k, network)
             # The next phase's data, computed once.
-            h = network.encoder.predict(h, batch_size, verbose=0)
+            h = predictions(network.encoder, h, batch_size)
             if h_validation is not None:
-                h_validation = network.encoder.predict(h_validation, batch_size, verbose=0)
+                h_validation = predictions(network.encoder, h_validation, batch_size)
     if fine_tuning_epochs:
         network, k = model.fine_tuning_network(), len(phases) + 1
         optimizer = fine_tuning_optimizer

@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from kerasae import checks, presets
+from kerasae.training.streams import predictions
 
 FOLDER = Path(__file__).parent
 NAMES = ("digits", "faces")
@@ -69,7 +70,7 @@ def features(
     """
     if isinstance(network, keras.Model):
         checks.array("images", images := np.asarray(images))
-        found = network.predict(images, batch_size=batch_size, verbose=0)
+        found = predictions(network, images, batch_size)
         if not (hasattr(found, "shape") and len(found.shape) == 2):
             raise ValueError(
                 "`network` gives no array (n, size), expected a vector for each image."
@@ -112,5 +113,5 @@ def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.nda
         images = images.reshape(-1, height, 2, width, 2, channels).mean(axis=(2, 4))
     checks.array("images", images, (height, width, channels), unit_interval=True)
     size = checks.positive("batch_size", batch_size)
-    found = model.predict(images.astype("float32"), batch_size=size, verbose=0)
+    found = predictions(model, images.astype("float32"), size)
     return {key: found[key] for key in model.output}  # Keras sorts them on one backend

@@ -1,4 +1,4 @@
-"""What `fit` hands to Keras: the same batches, on TensorFlow from one iterator."""
+"""What models hand to Keras: the same batches, on TensorFlow from streams that cost little."""
 
 from inspect import signature
 
@@ -8,7 +8,11 @@ import pytest
 from keras import ops
 
 from kerasae.models.base import Model
+from kerasae.training.streams import predictions
 
+ON_TENSORFLOW = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="what it saves is only slow on TensorFlow"
+)
 EXAMPLES, BATCH = 10, 4  # two whole batches and one of two examples
 NUMBERS = np.arange(EXAMPLES, dtype="float32")[:, None]
 
@@ -37,7 +41,8 @@ def epochs(count, **arguments):
     keras.utils.set_random_seed(3)
     model = Sees()
     model.build((None, 1))
-    model.compile("sgd", "mse", steps_per_execution=arguments.pop("steps_per_execution", 1))
+    compiled = {"optimizer": "sgd", "steps_per_execution": 1}
+    model.compile(loss="mse", **{key: arguments.pop(key, compiled[key]) for key in compiled})
     states = [(np.zeros(EXAMPLES), np.zeros(EXAMPLES))]
     keep = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: states.append((np.array(model.times), np.array(model.steps)))
@@ -89,7 +94,7 @@ def test_validation_is_of_all_examples_at_the_end_of_each_epoch():
     assert len(set(losses)) == 3
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only tf.data's are slow")
+@ON_TENSORFLOW
 def test_one_iterator_serves_all_epochs(monkeypatch):
     import tensorflow as tf
 
@@ -102,6 +107,68 @@ def test_one_iterator_serves_all_epochs(monkeypatch):
     assert len(made) == 1 + 1 + 5
 
 
-def test_arguments_have_the_order_of_keras():
-    ours, keras_own = (list(signature(each.fit).parameters) for each in (Model, keras.Model))
-    assert ours[:-1] == keras_own[: len(ours) - 1]
+@ON_TENSORFLOW
+def test_a_step_is_traced_once(monkeypatch):
+    traced = []
+    call = Sees.call
+    monkeypatch.setattr(Sees, "call", lambda *a, **k: traced.append(a) or call(*a, **k))
+    epochs(2, optimizer="adam")  # which has variables of its own
+    assert len(traced) == 1
+
+
+def two_inputs():
+    x, c = keras.Input((2,)), keras.Input((3,))
+    hidden = keras.layers.Concatenate()([x, c])
+    return keras.Model([x, c], {"sum": keras.layers.Dense(2)(hidden), "as it was": x})
+
+
+@pytest.mark.parametrize("count", [1, 4, 8, 10])  # less than a batch of 4, whole ones, a short last
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_predictions_are_those_of_keras(count, dtype):
+    network = two_inputs()
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(0, 9, (count, size)).astype(dtype) for size in (2, 3)]
+    ours, keras_own = predictions(network, arrays, 4), network.predict(arrays, 4, verbose=0)
+    assert ours.keys() == keras_own.keys()
+    np.testing.assert_array_equal(ours["as it was"], arrays[0].astype("float32"))
+    np.testing.assert_allclose(ours["sum"], keras_own["sum"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0, 1, EXAMPLES, dtype="float32")])
+@pytest.mark.parametrize("targets", [None, 3 * NUMBERS])
+def test_an_evaluation_is_that_of_keras(weights, targets):
+    model = Sees()
+    model.build((None, 1))
+    model.compile(loss="mse", weighted_metrics=["mae"])
+    model.scale.assign(0.5)
+    found = model.evaluate(NUMBERS, targets, BATCH, 0, weights, return_dict=True)
+    expected = NUMBERS if targets is None else targets
+    keras_own = keras.Model.evaluate(model, NUMBERS, expected, BATCH, 0, weights, return_dict=True)
+    assert found.keys() == keras_own.keys() == {"loss", "mae"}
+    for name in found:
+        np.testing.assert_allclose(found[name], keras_own[name], rtol=1e-6)
+    few = model.evaluate(NUMBERS, targets, BATCH, 0, steps=1)[0]  # counted by Keras
+    np.testing.assert_allclose(few, np.mean((0.5 * NUMBERS - expected)[:BATCH] ** 2), rtol=1e-6)
+
+
+@ON_TENSORFLOW
+def test_no_function_is_traced_for_a_call_of_predict_or_evaluate(monkeypatch):
+    import tensorflow as tf
+
+    model = Sees()
+    model.build((None, 1))
+    model.compile(loss="mse")
+    for name in ("map", "flat_map"):
+        monkeypatch.delattr(tf.data.Dataset, name)
+    model.predict(NUMBERS, verbose=0)
+    model.evaluate(NUMBERS, verbose=0)
+    predictions(model, NUMBERS, BATCH)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_arguments_have_the_order_of_keras(method):
+    ours, keras_own = (
+        [p for p in signature(getattr(each, method)).parameters if p != "kwargs"]
+        for each in (Model, keras.Model)
+    )
+    assert ours == keras_own[: len(ours)]
