@@ -499,7 +499,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         count = codes.shape[1]
         told = np.repeat(self._told_array(condition, batch_size), count, axis=0)
         flat = codes.reshape((-1, *codes.shape[2:]))
-        decoded = self.decoder.predict([flat, told], batch_size=batch_size, verbose=0)
+        decoded = predictions(self.decoder, [flat, told], batch_size)
         image = np.repeat(_numpy(condition), count, axis=0) if self.complete else None
         p = self._distribution(decoded, image, decoded.ndim - 1)
         x = _numpy(p.sample(seed=seed) if pixels else p.mean)
