@@ -18,7 +18,6 @@ from keras import ops
 from kerasae import Autoencoder, derivatives, nets
 from kerasae.penalties import Contractive, Penalty
 
-BATCH = 128
 PLAIN = "plain step"
 
 
@@ -43,15 +42,22 @@ def main() -> None:
     """Times the ways in turns and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--inputs", type=int, default=784, help="of x (default: %(default)s)")
+    parser.add_argument("--units", type=int, default=1000, help="of h (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=128, help="(default: %(default)s)")
+    options = parser.parse_args()
+    rounds, batch = options.rounds, options.batch
 
-    x = np.random.default_rng(0).random((30 * BATCH, 784), dtype="float32")
-    models = {name: compiled(penalty, x[:BATCH]) for name, (penalty, _) in WAYS.items()}
+    most = max(steps for _, steps in WAYS.values())
+    x = np.random.default_rng(0).random((most * batch, options.inputs), dtype="float32")
+    models = {
+        name: compiled(penalty, x[:batch], options.units) for name, (penalty, _) in WAYS.items()
+    }
     seconds = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, (_, steps) in WAYS.items():
             start = time.perf_counter()
-            models[name].fit(x[: steps * BATCH], batch_size=BATCH, verbose=0)
+            models[name].fit(x[: steps * batch], batch_size=batch, verbose=0)
             seconds[name].append((time.perf_counter() - start) / steps)
 
     print(f"{keras.backend.backend()}, median of {rounds} rounds")
@@ -62,12 +68,12 @@ def main() -> None:
         print(f"{name:22s} {1e3 * statistics.median(values):9.1f} ms   × {ratio:.2f}")
 
 
-def compiled(penalty: Penalty | None, batch: np.ndarray) -> Autoencoder:
-    """784-1000-784, after its first step."""
-    networks = nets.mlp((784,), code_size=1000, units=(), code_activation="sigmoid")
+def compiled(penalty: Penalty | None, batch: np.ndarray, units: int) -> Autoencoder:
+    """One layer of `units` and one back, after its first step."""
+    networks = nets.mlp(batch.shape[1:], code_size=units, units=(), code_activation="sigmoid")
     model = Autoencoder(*networks, penalty=penalty)
     model.compile("adam", "binary_crossentropy")
-    model.fit(batch, batch_size=BATCH, verbose=0)
+    model.fit(batch, batch_size=len(batch), verbose=0)
     return model
 
 

@@ -64,17 +64,17 @@ def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, wei
 
 def epoch(
     engine: str, name: str, x: np.ndarray, batch: int, target: float, weight: float, sigma: float
-) -> Callable[[], None]:
-    """A function that trains for one epoch."""
+) -> Callable[[], float]:
+    """A function that trains for one epoch and returns its last step's loss."""
     rng = np.random.default_rng(0)
     start = initial(name, rng)
     make = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}[engine]
     step = make(name, start, x, target, weight, sigma)
 
-    def run() -> None:
+    def run() -> float:
         order = rng.permutation(len(x))
         total = [step(order[i : i + batch]) for i in range(0, len(x), batch)]
-        float(total[-1])  # wait for the last step
+        return float(total[-1])  # and wait for the last step
 
     return run
 

@@ -51,8 +51,8 @@ def generator_loss(engine: Any, g: list, d: list, z: Any) -> Any:
     return 0.5 * engine.mean(engine.softplus(-network(engine, d, generate(engine, g, z))))
 
 
-def epoch(engine: str, x: np.ndarray, batch: int = 128) -> Callable[[], None]:
-    """A function that trains for one epoch.
+def epoch(engine: str, x: np.ndarray, batch: int = 128) -> Callable[[], float]:
+    """A function that trains for one epoch and returns the sum of the last step's two losses.
 
     Args:
         engine: `"jax"`, `"tensorflow"` or `"torch"`.
@@ -63,10 +63,10 @@ def epoch(engine: str, x: np.ndarray, batch: int = 128) -> Callable[[], None]:
     start = initial(GENERATOR, rng), initial(DISCRIMINATOR, rng)
     step = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}[engine](*start, x)
 
-    def run() -> None:
+    def run() -> float:
         order = rng.permutation(len(x))
         total = [step(order[i : i + batch]) for i in range(0, len(x), batch)]
-        float(total[-1])  # wait for the last step
+        return float(total[-1])  # and wait for the last step
 
     return run
 

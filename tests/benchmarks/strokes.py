@@ -14,25 +14,30 @@ from kerasae.datasets import strokes
 
 
 def main() -> None:
-    """Draws 14,000 images five times, then trains and tests one classifier a seed."""
+    """Draws images five times, then trains and tests one classifier a seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="classifiers (default: %(default)s)")
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--images", type=int, default=14_000, help="timed (default: %(default)s)")
+    parser.add_argument("--examples", type=int, default=12_000, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
+    options = parser.parse_args()
 
     seconds = []
     for _ in range(5):
         start = time.process_time()
-        strokes.generate(14_000, seed=0)
+        strokes.generate(options.images, seed=0)
         seconds.append(time.process_time() - start)
-    print(f"14,000 images in {statistics.median(seconds):.2f} s of one core, median of 5")
+    print(
+        f"{options.images:,} images in {statistics.median(seconds):.2f} s of one core, median of 5"
+    )
 
-    images, labels, _ = strokes.generate(12_000, seed=0)
+    images, labels, _ = strokes.generate(options.examples, seed=0)
     _, test = datasets.load("mnist")
     scores = []
-    for seed in seeds:
+    for seed in range(options.seeds):
         keras.utils.set_random_seed(seed)
         model = classifier()
-        model.fit(images / 255.0, labels, epochs=6, batch_size=64, verbose=0)
+        model.fit(images / 255.0, labels, epochs=options.epochs, batch_size=64, verbose=0)
         scores.append(100 * model.evaluate(test.x, test.y, verbose=0, return_dict=True)["accuracy"])
         print(f"seed {seed}: {scores[-1]:.2f} % of MNIST's test digits")
     print(f"mean {statistics.mean(scores):.2f} %, {keras.backend.backend()}")
