@@ -3,7 +3,9 @@
 #   make lab         open it in JupyterLab (in a container: LAB_FLAGS=--allow-root)
 #   make demo        train an autoencoder in under two minutes
 #   make test        lint, unit tests and notebooks on one backend: BACKEND=tensorflow|jax|torch
-#   make test-all    the same on all three
+#   make test-all    every test and every notebook on all three: weekly, and before a release
+#   make ci          what CI runs on one backend: of the notebooks, those whose home it is
+#   make faults      plant faults in the sources, one at a time: the tests of `ci` must catch each
 #   make calibrate   every claim on three backends with four seeds, into notebooks/calibration.jsonl
 #   make book        the course, the zoo and the API as a site in build/book
 #   make check-book  look at every page of it in Chromium, without the network
@@ -38,10 +40,12 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
 
-# Which notebooks `nbval` runs: all, or on a backend those of, say, NOTEBOOKS_torch.
-NOTEBOOKS ?= $(or $(NOTEBOOKS_$(BACKEND)),notebooks)
+NOTEBOOKS ?= notebooks
+# A unit test that is at home on other backends is left out, but by `test-all`.
+SELECTION ?= --ci
 
-.PHONY: notebooks lab demo test test-all lint unit nbval refresh calibrate book check-book clean
+.PHONY: notebooks lab demo test test-all ci faults all-ready lint unit nbval refresh calibrate book \
+	check-book clean
 
 notebooks: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course run --output build/notebooks
@@ -54,29 +58,37 @@ demo: $(READY)
 
 test: lint unit nbval
 
+ci: NOTEBOOKS = $(shell $(BIN)/python notebooks/course list --backend $(BACKEND))
+ci: all-ready lint unit nbval
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 unit: $(READY)
-	$(ONE_THREAD) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=10
+	$(ONE_THREAD) $(BIN)/python -m pytest tests $(SELECTION) -n 2 --dist worksteal --durations=10
 
 nbval: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
 
-# All three first: each loads what the others have saved, and a missing one is an error.
-test-all: export KERASAE_ALL_BACKENDS := 1
-test-all:
-	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
+# Each backend loads what the others have saved: a missing one is an error.
+ci test-all: export KERASAE_ALL_BACKENDS := 1
+test-all: export SELECTION :=
+test-all: all-ready
 	for backend in $(BACKENDS); do $(MAKE) test BACKEND=$$backend || exit 1; done
 
 refresh: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course run --in-place
 	$(BIN)/python notebooks/course pages
 
-calibrate:
-	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
+calibrate: all-ready
 	$(ONE_THREAD) $(BIN)/python notebooks/course calibrate $(NAMES)
+
+faults: all-ready
+	$(BIN)/python tests/faults/plant.py $(NAMES)
+
+all-ready:
+	for backend in $(BACKENDS); do $(MAKE) .venv/ready-$$backend BACKEND=$$backend || exit 1; done
 
 book: .venv/ready-book
 	$(BIN)/python notebooks/book build --output build/book

@@ -16,16 +16,44 @@ os.environ.setdefault(
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))  # for `course`
 
 import numpy as np
+import other_backends as others
 import pytest
-from other_backends import OtherBackends
+
+BACKENDS = {"tensorflow", "jax", "torch"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--ci", action="store_true", help="leave out tests at home elsewhere")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Select what CI runs on this backend: tests without a home, and those at home here."""
+    away = set()
+    for item in items:
+        if home := item.get_closest_marker("home"):
+            if not home.args or set(home.args) - BACKENDS:
+                raise pytest.UsageError(f"{item.nodeid} has home{home.args}, expected backends")
+            if os.environ["KERAS_BACKEND"] not in home.args:
+                away.add(item)
+    if config.getoption("--ci"):
+        config.hook.pytest_deselected(items=list(away))
+        items[:] = [item for item in items if item not in away]
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # which a process of pytest-xdist has
+        others.begin()
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        others.end()
 
 
 @pytest.fixture(scope="session")
 def other_backends():
     """The other installed backends, each in a process of its own."""
-    others = OtherBackends()
-    yield others
-    others.close()
+    return others.OtherBackends()
 
 
 @pytest.fixture
@@ -39,11 +67,13 @@ def x():
 
 
 @pytest.fixture(autouse=True)
-def default_keras_state():
-    """Each test starts with the same seed, in float32, and leaves no policy behind."""
+def default_state(request):
+    """Each test starts with the same seeds, in float32, whichever ran before it in its process."""
     import keras
 
     keras.utils.set_random_seed(1)
+    if rng := getattr(request.module, "RNG", None):
+        rng.bit_generator.state = np.random.default_rng(1).bit_generator.state
     yield
     keras.config.set_dtype_policy("float32")
 

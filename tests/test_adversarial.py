@@ -230,6 +230,7 @@ def trained(prior=None, adversary=True, classes=None, epochs=25):
     [None, MixturePrior.ring(3), SamplesPrior(2 * toys.spiral(2000))],
     ids=["normal", "ring", "spiral"],
 )
+@pytest.mark.home("jax")
 def test_codes_take_the_shape_of_the_prior(prior):
     x, _ = points(seed=1)  # examples it was not trained on
     model, plain = trained(prior), trained(prior, adversary=False)
@@ -241,6 +242,7 @@ def test_codes_take_the_shape_of_the_prior(prior):
     assert error < 0.2 * np.square(x - x.mean(0)).mean()
 
 
+@pytest.mark.home("tensorflow")
 def test_classes_take_their_parts_of_the_prior():
     """A generator that is faster than the others: 15 of 15 runs, where equal rates get 8 of 12."""
 
@@ -268,6 +270,7 @@ def test_classes_take_their_parts_of_the_prior():
         assert np.argmin(distances) == label
 
 
+@pytest.mark.home("tensorflow")
 def test_few_labels_are_enough():
     keras.utils.set_random_seed(3)
     x, y = points()
@@ -358,11 +361,13 @@ def discriminator(shape=(2,), size=1, activation="linear"):
         ({"classes": 3, "prior": MixturePrior.ring(4)}, "`prior` has 4 components, expected"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         AdversarialAutoencoder(*networks(), **arguments)
 
 
+@pytest.mark.home("torch")
 def test_bad_arguments_of_the_semi_supervised_one():
     with pytest.raises(
         ValueError, match=r"codes of shape \(3,\), expected a vector of more than 3"
@@ -376,6 +381,7 @@ def test_bad_arguments_of_the_semi_supervised_one():
         )
 
 
+@pytest.mark.home("torch")
 def test_bad_data(x):
     model = small()
     model.compile(loss="mse")
@@ -400,3 +406,13 @@ def test_bad_data(x):
             model.fit(x, np.arange(len(x)) % 4, verbose=0)
         with pytest.raises(ValueError, match="`labels` has 2, expected 1 or 3"):
             model.sample(3, labels=[0, 1])
+
+
+@pytest.mark.home("jax")
+def test_style_tells_nothing_of_the_class():
+    """Both are drawn from one number: the noise of the one must not be the other's."""
+    networks = nets.mlp((8, 8, 1), code_size=2 + 2, units=())
+    model = SemiSupervisedAdversarialAutoencoder(*networks, classes=2)
+    code = model.sample_prior(2000, seed=0)
+    for style in (code[:, 0], code[:, 1], code[:, 0] - code[:, 1]):
+        assert abs(np.corrcoef(style, code[:, 2])[0, 1]) < 0.1

@@ -645,3 +645,14 @@ def test_a_group_is_used_as_it_is():
     assert model.optimizer is group
     model.fit(*data(), verbose=0)
     assert int(group["leader"].iterations) == 1
+
+
+def test_a_short_last_batch_counts_for_less_in_validation():
+    x, y = data(10)
+    model = Pursuit()
+    a, b = weights(model)
+    model.compile("sgd")
+    found = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
+    leader, chaser = x @ a - y, x @ b - x @ a
+    expected = np.mean(leader**2) + 0.9 * np.mean(chaser**2)
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)

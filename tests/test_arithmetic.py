@@ -3,6 +3,8 @@ import pytest
 
 from kerasae.evaluation.arithmetic import analogy, around, attribute_vector, spherical
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 def rotation(angle):
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -158,6 +158,7 @@ def test_noisy_and_clean_pairs(x):
     assert loss == pytest.approx(((model.reconstruct(noisy) - x) ** 2).mean(), rel=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_decoder_must_take_the_encoders_code():
     encoder, _ = nets.mlp((8, 8, 1), code_size=3)
     _, decoder = nets.mlp((8, 8, 1), code_size=4)
@@ -182,6 +183,7 @@ def test_cross_entropy_by_any_name_needs_the_unit_interval(loss, x):
         model.fit(x * 255, verbose=0)
 
 
+@pytest.mark.home("torch")
 def test_arguments_that_are_no_model(x):
     with pytest.raises(ValueError, match=r"several at once: a `keras\.Sequential` of them"):
         mlp(corruption=[MaskingNoise(0.5)])

@@ -6,6 +6,8 @@ import pytest
 from book import docstrings, map, pages, reference
 from course import read
 
+pytestmark = pytest.mark.home("tensorflow")
+
 PAGES = {"README.md", "notebooks/README.md", "notebooks/01_one.ipynb", "notebooks/02_two.ipynb"}
 
 

@@ -20,6 +20,8 @@ tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is
 from kerasae.datasets import builders  # noqa: E402
 from kerasae.datasets.load import REAL  # noqa: E402
 
+pytestmark = pytest.mark.home("tensorflow")
+
 tfds.disable_progress_bar()
 
 

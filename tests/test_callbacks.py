@@ -73,12 +73,14 @@ def test_an_endless_stream_is_read_for_as_long_as_an_epoch_lasts(x):
     np.testing.assert_allclose(measured(model), model.encode(x[:32]).mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_what_is_kept_for_validation_does_not_count(x):
     model = sparse()
     model.fit(x, validation_split=0.3, verbose=0)
     np.testing.assert_allclose(measured(model), model.encode(x[:35]).mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_a_callback_that_is_given_is_the_only_one(x):
     model = sparse()
     for callbacks in ([WholeSetMean(x[:7], batch_size=3)], WholeSetMean(x[:7])):
@@ -87,6 +89,7 @@ def test_a_callback_that_is_given_is_the_only_one(x):
         np.testing.assert_allclose(measured(model), model.encode(x[:7]).mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_with_a_corruption_the_mean_is_that_of_corrupted_examples(x):
     model = sparse(MaskingNoise(1.0), DenoisingAutoencoder)
     model.fit(x, verbose=0)
@@ -95,12 +98,14 @@ def test_with_a_corruption_the_mean_is_that_of_corrupted_examples(x):
     np.testing.assert_allclose(measured(model), model.encode(x).mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_generators_are_refused(x):
     model = sparse()
     with pytest.raises(ValueError, match="`x` is a generator, which can be read only once, expec"):
         model.fit((x[start : start + 10] for start in (0, 10)), verbose=0)
 
 
+@pytest.mark.home("torch")
 def test_penalties_that_do_not_ask_cost_nothing(x):
     model = Autoencoder(*nets.mlp((6,), 5), penalty=keras.regularizers.L1(0.1))
     model.compile()
@@ -144,6 +149,7 @@ def test_record_and_pictures_see_the_weights_as_they_are(x):
     assert history[-1] == pytest.approx(model.get_weights()[0][0, 0])
 
 
+@pytest.mark.home("torch")
 def test_pictures_go_to_a_folder(x, tmp_path):
     image = pytest.importorskip("matplotlib.image")
     folder = tmp_path / "new" / "folder"
@@ -152,6 +158,7 @@ def test_pictures_go_to_a_folder(x, tmp_path):
     assert image.imread(folder / "epoch_0004.png").shape == (50, 100, 4)
 
 
+@pytest.mark.home("torch")
 def test_figures_of_pyplot_are_closed(x, tmp_path):
     pytest.importorskip("matplotlib").use("agg")
     from matplotlib import pyplot
@@ -162,6 +169,7 @@ def test_figures_of_pyplot_are_closed(x, tmp_path):
     assert pyplot.get_fignums() == before
 
 
+@pytest.mark.home("torch")
 def test_pictures_go_to_tensorboard(x, tmp_path):
     pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -177,6 +185,7 @@ def test_pictures_go_to_tensorboard(x, tmp_path):
     assert written[1].encoded_image_string == saved
 
 
+@pytest.mark.home("torch")
 def test_what_pictures_cannot_do_is_said_at_once(x, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`folder` is None, expected a folder, or one in `tensorb"):
         Pictures(figure)

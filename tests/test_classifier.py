@@ -246,6 +246,7 @@ def moved(model, x, y):
         ("all", set()),
     ],
 )
+@pytest.mark.home("torch")
 def test_which_layers_stay_fixed(fixed, expected, x, y):
     model = Classifier(normalised(), classes=3, fixed=fixed)
     model.compile(optimizer=keras.optimizers.SGD(1.0))
@@ -309,6 +310,7 @@ class Stages(keras.callbacks.Callback):
         self.seen = [*getattr(self, "seen", []), (epoch, set(free))]
 
 
+@pytest.mark.home("torch")
 def test_gradual_unfreezing_goes_from_the_top_down(x, y):
     model = Classifier(normalised(), classes=3)
     model.compile(optimizer=keras.optimizers.Adam(0.01))
@@ -340,6 +342,7 @@ def test_gradual_unfreezing_is_fix_and_fit(x, y):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.home("torch")
 def test_the_given_networks_are_left_as_they_were(x, mixed):
     autoencoder = Autoencoder(*nets.mlp((8, 8, 1), 4, units=(16,)))
     autoencoder.compile()
@@ -414,6 +417,7 @@ def test_transfer_reproduces_the_features_at_the_cut(x):
         assert features.shape == (48, {None: 6, -2: 10}.get(cut, 12))
 
 
+@pytest.mark.home("torch")
 def test_transfer_from_a_network_in_a_network(x, tmp_path):
     inputs = keras.Input((8, 8, 1))
     features = keras.layers.Dense(5, "tanh")(keras.layers.Flatten()(inputs))
@@ -432,6 +436,7 @@ def test_transfer_from_a_network_in_a_network(x, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.home("torch")
 def test_a_tied_decoder_is_to_be_freed_first(x, mixed):
     stack = StackedAutoencoder(units=(4,), input_shape=(8, 8, 1))
     with pytest.raises(ValueError, match=r"`decoder` cannot be copied .*untied\(\)") as error:
@@ -442,12 +447,14 @@ def test_a_tied_decoder_is_to_be_freed_first(x, mixed):
     assert "reconstruction" in model.fit(x, mixed, verbose=0).history
 
 
+@pytest.mark.home("torch")
 def test_an_autoencoder_is_no_encoder():
     model = Autoencoder(*nets.mlp((8, 8, 1), code_size=3))
     with pytest.raises(ValueError, match=r"`encoder` is a Autoencoder, expected the .*`\.encoder`"):
         Classifier(model, classes=3)
 
 
+@pytest.mark.home("torch")
 def test_transfer_leaves_the_trained_classifier_and_what_is_fixed_as_they_were(x, y):
     trained = trained_sequential()
     trained.compile(loss="sparse_categorical_crossentropy")
@@ -466,6 +473,7 @@ def test_transfer_leaves_the_trained_classifier_and_what_is_fixed_as_they_were(x
     assert len(trained.trainable_variables) == trainable
 
 
+@pytest.mark.home("torch")
 def test_transfer_from_a_frozen_classifier_can_be_fine_tuned(x, y):
     trained = trained_sequential()
     trained.build((None, 8, 8, 1))
@@ -476,6 +484,7 @@ def test_transfer_from_a_frozen_classifier_can_be_fine_tuned(x, y):
     assert not trained.trainable_variables
 
 
+@pytest.mark.home("torch")
 def test_transfer_from_keras_applications(tmp_path):
     trained = keras.applications.MobileNet(
         (32, 32, 3), alpha=0.25, weights=None, classes=7, classifier_activation=None
@@ -526,6 +535,7 @@ class TextBackbone(keras.Model):
         }
 
 
+@pytest.mark.home("torch")
 def test_transfer_from_a_backbone_with_several_inputs(tmp_path):
     rng = np.random.default_rng(0)
     x = {
@@ -620,6 +630,7 @@ def test_streams(x, y):
         (np.full(48, -1), "`y` holds -1, which marks examples without a label, expected a `dec"),
     ],
 )
+@pytest.mark.home("torch")
 def test_labels_that_are_none(labels, message, x):
     model = plain()
     model.compile()
@@ -687,12 +698,14 @@ def test_values_outside_the_unit_interval_have_no_cross_entropy(x, y):
         ),
     ],
 )
+@pytest.mark.home("torch")
 def test_arguments_that_cannot_work(make, message):
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.home("torch")
 def test_a_network_that_cannot_be_copied_is_named():
     class Odd(keras.Model):
         def __init__(self, units, **kwargs):
@@ -708,3 +721,12 @@ def test_a_network_that_cannot_be_copied_is_named():
     with pytest.raises(ValueError, match=r"`encoder` cannot be copied \(it has no .*`copy=False`"):
         Classifier(Odd(3))
     assert Classifier(Odd(3), copy=False).encoder.dense.units == 3
+
+
+def test_a_network_frozen_inside_the_encoder_is_freed_with_it():
+    """On TensorFlow an assignment that changes nothing is dropped, for what is inside as well."""
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    encoder = keras.Sequential([keras.Input((4,)), inner])
+    inner.trainable = False
+    model = Classifier(encoder, classes=3, fixed=None, copy=False)
+    assert inner.trainable and len(model.encoder.trainable_variables) == 2

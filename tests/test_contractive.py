@@ -227,6 +227,7 @@ def test_mixed_precision(make_model, arguments, x):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.home("torch")
 def test_a_contractive_code_stands_still(x):
     """With λ, and a corruption beside it, ‖∂f/∂x‖² ends far below what it is without."""
     norms = []
@@ -250,6 +251,7 @@ def test_another_penalty_adds_up(x):
     assert [type(penalty).__name__ for penalty in again.penalties] == ["Contractive", "L1"]
 
 
+@pytest.mark.home("torch")
 def test_arguments():
     with pytest.raises(ValueError, match="`method` is 'fast', expected 'exact' or 'projections'"):
         Contractive(1.0, method="fast")

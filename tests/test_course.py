@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from course import calibrate, read, run, student
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 def write(folder, name, *sources):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
@@ -95,3 +97,17 @@ def test_calibration_keeps_evidence_of_claims_that_fail_too(tmp_path, monkeypatc
         name: next(row["checked"] for row in calibrate.read() if row["claim"] == name)
         for name in ("98.1", "98.2")
     }
+
+
+def test_a_new_calibration_takes_the_place_of_the_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "TABLE", tmp_path / "calibration.jsonl")
+    old, other = ({"claim": name, "backend": "jax", "holds": [True]} for name in ("98.1", "98.2"))
+    calibrate.merge([old, other])
+    calibrate.merge([{**old, "holds": [False]}])
+    assert calibrate.read() == [{**old, "holds": [False]}, other]
+
+
+def test_a_claim_that_is_checked_twice_is_named(tmp_path):
+    path = write(tmp_path, "98_test", *[CLAIM.format(holds=True)] * 2)
+    with pytest.raises(ValueError, match=r"98_test.ipynb checks claim 98.1 twice, expected once"):
+        read.claims(path)

@@ -58,6 +58,7 @@ def test_score_field_of_the_best_linear_denoiser():
     np.testing.assert_array_equal(other.score_field(points, stddev=sigma), field)
 
 
+@pytest.mark.home("torch")
 def test_the_best_linear_denoiser_is_the_minimum():
     """E‖x − Ax̃‖² is least at S(S + σ²I)⁻¹, and copying costs dσ²: the model's loss says so."""
     rng = np.random.default_rng(1)
@@ -175,6 +176,7 @@ def colours():
         (lambda x: colours().score_field(x), "expected the same shape to subtract them"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_arguments(make, message, x):
     with pytest.raises(ValueError, match=message):
         make(x)

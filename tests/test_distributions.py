@@ -64,6 +64,7 @@ CONTINUOUS = {
 # Densities, against SciPy in float64.
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_normal():
     stats = pytest.importorskip("scipy.stats")
     expected = stats.norm(MEAN, np.exp(LOGS.astype("float64") / 2)).logpdf(Z).sum(-1)
@@ -71,6 +72,7 @@ def test_normal():
     close(Normal.standard(3).log_prob(Z), stats.norm.logpdf(Z).sum(-1))
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_the_variance_is_fixed_or_learned_and_broadcasts():
     stats = pytest.importorskip("scipy.stats")
     x, mean = values(5, 4, 4, 1), values(5, 4, 4, 1)
@@ -86,6 +88,7 @@ def test_the_variance_is_fixed_or_learned_and_broadcasts():
     close(slope, [0.5 * (squares * np.exp(-0.5) - 1).sum()])
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_full_normal():
     stats = pytest.importorskip("scipy.stats")
     q = full(5)
@@ -102,6 +105,7 @@ def test_full_normal():
     assert tuple(FullNormal(mean[0], factor).sample(seed=0).shape) == (5, 3)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_triangular():
     numbers = np.arange(10) / 10
     factor = array(triangular(numbers))
@@ -113,6 +117,7 @@ def test_triangular():
     close(alone.log_prob(Z), array(Normal(MEAN, LOGS).log_prob(Z)))
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_mixture():
     stats = pytest.importorskip("scipy.stats")
     means, logs, logits = values(5, 2, 3), values(5, 2, 3), values(5, 2)
@@ -123,6 +128,7 @@ def test_mixture():
     close(p.mean, (softmax(logits)[..., None] * means).sum(1))
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_ring():
     p = Mixture.ring(10, radius=3.0, stddev=0.1)
     z = array(p.sample(FEW, seed=0))
@@ -136,6 +142,7 @@ def test_ring():
     close(p.log_prob(centres[:1]), [-np.log(10 * 2 * np.pi * 0.1**2)])
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_laplace():
     stats = pytest.importorskip("scipy.stats")
     expected = stats.laplace(MEAN, np.exp(LOGS.astype("float64"))).logpdf(Z).sum(-1)
@@ -188,6 +195,7 @@ def test_samples_follow_the_density(name):
     near(np.exp(array(r.log_prob(z)) - array(p.log_prob(z))), 1.0)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_moments():
     deviation = array(Normal(MEAN, LOGS).sample(FEW, seed=2)) - MEAN
     near(deviation**2, np.exp(LOGS))
@@ -255,6 +263,7 @@ def test_gradients_pass_through_samples():
         (lambda: Categorical(MEAN), lambda: Categorical(OTHER)),
     ],
 )
+@pytest.mark.home("tensorflow", "torch")
 def test_closed_forms_are_the_mean_over_samples(q, p):
     q, p = q(), p()
     z = q.sample(FEW, seed=6)
@@ -273,6 +282,7 @@ def test_the_divergence_from_the_standard_normal():
     close(Normal(MEAN, LOGS).kl(Normal.standard(3)), latent_loss)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_no_closed_form():
     q, p = Normal(MEAN[:, :2], -2.0), Mixture.ring()
     few, many = (array(q.kl(p, count=count, seed=7)) for count in (FEW, 4 * FEW))
@@ -302,6 +312,7 @@ def finite(f, x):
     assert np.all(np.isfinite(array(gradient(f, x))))
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_log_variances_of_20():
     # Every pair of log-variances with every other pair.
     pairs = np.array([[-20, 20], [20, -20], [20, 20], [-20, -20]], "float32")
@@ -327,6 +338,7 @@ def test_log_variances_of_20():
     close(Normal([0.0], 20.0).kl(Normal.standard(1)), exact)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_logits_of_10000():
     extremes = [[1e4, -1e4, 0.0, 1e4]]
     for x in ([1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]):
@@ -425,6 +437,7 @@ def test_in_a_graph():
         (lambda: Mixture.ring(stddev=0), "`stddev` is 0"),
     ],
 )
+@pytest.mark.home("tensorflow", "torch")
 def test_bad_input(bad, message):
     with pytest.raises(ValueError, match=message):
         bad()

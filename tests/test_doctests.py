@@ -12,6 +12,8 @@ import pytest
 
 import kerasae
 
+pytestmark = pytest.mark.home("tensorflow")
+
 NEEDS = {"kerasae.datasets.builders": "tensorflow_datasets", "kerasae.notebook": "IPython"}
 MODULES = [
     name

@@ -6,6 +6,8 @@ import pytest
 from kerasae.datasets import faces
 from kerasae.datasets.canvas import is_category
 
+pytestmark = pytest.mark.home("tensorflow")
+
 CONTINUOUS = [name for name, entry in faces.FACTORS.items() if not is_category(entry)]
 # Where a factor may change a 64-pixel face: rows from, to, columns from, to.
 PLACES = {

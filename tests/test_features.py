@@ -47,6 +47,7 @@ def test_ascent_ends_at_the_weights_and_never_above(activation, scale):
     assert (height(encoder, found) <= best + 1e-5 * np.abs(best)).all()
 
 
+@pytest.mark.home("torch")
 def test_units_batches_and_seeds():
     encoder = dense("sigmoid")
     every = most_exciting(encoder, starts=3, steps=5)
@@ -110,6 +111,7 @@ def test_convolutional_normalised_and_subclassed_encoders():
     assert found.shape == (2, 4)
 
 
+@pytest.mark.home("torch")
 def test_encoders_that_do_not_fit():
     with pytest.raises(
         ValueError, match=r"`encoder` begins with <Conv2D .*expected a `keras.layers"
@@ -128,6 +130,7 @@ def test_encoders_that_do_not_fit():
             most_exciting(dense("linear"), units)
 
 
+@pytest.mark.home("torch")
 def test_activation_statistics():
     codes = np.random.default_rng(0).normal(size=(40, 2, 4)).clip(0)
     codes[:, 0, 0], codes[:, 0, 1], codes[3] = (
@@ -153,6 +156,7 @@ def test_activation_statistics():
     np.testing.assert_array_equal(tanh.dead, statistics.dead)
 
 
+@pytest.mark.home("torch")
 def test_sparseness_runs_from_0_to_1():
     one_hot = activation_statistics(np.eye(6))
     np.testing.assert_allclose(one_hot.lifetime_sparseness, 1)
@@ -169,6 +173,7 @@ def test_sparseness_runs_from_0_to_1():
         activation_statistics(np.eye(6) * np.nan)
 
 
+@pytest.mark.home("torch")
 def test_saturation():
     codes = np.linspace(0, 1, 2001)[None]
     assert saturation(codes) == pytest.approx(0.1, abs=2e-3)

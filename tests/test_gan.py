@@ -191,6 +191,7 @@ def test_steps_follow_the_mathematics(turns):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.home("tensorflow")
 def test_the_best_discriminator_is_p_over_p_plus_q():
     """p = N(1, 1) and q = N(−1, 1): D = p / (p + q) = σ(2x), within the error of 8,000 samples."""
     rng = np.random.default_rng(0)
@@ -233,6 +234,7 @@ def test_the_average_follows_its_formula():
     assert np.abs(model.generate(z) - model.predict(z, verbose=0)).max() > 0
 
 
+@pytest.mark.home("tensorflow")
 def test_covers_the_ring_of_ten_modes():
     """The non-saturating loss, 2,000 steps; 4,000 place the samples better."""
     keras.utils.set_random_seed(0)
@@ -288,6 +290,7 @@ def test_regularizers_count_for_their_player():
     assert found["discriminator_loss"] == pytest.approx(plain["discriminator_loss"], rel=1e-5)
 
 
+@pytest.mark.home("tensorflow")
 def test_classes_reach_both_networks():
     """Class c lies at c: the samples go where their label says."""
     keras.utils.set_random_seed(0)
@@ -330,6 +333,7 @@ def test_samples_and_interpolations():
 @pytest.mark.parametrize(
     "shape, start, maps", [((28, 28, 1), 7, 2), ((32, 32, 3), 4, 3), ((64, 64, 3), 4, 4)]
 )
+@pytest.mark.home("torch")
 def test_dcgan_networks(shape, start, maps):
     generator, discriminator = (
         nets.dcgan_generator(shape, 10, 4),
@@ -429,11 +433,13 @@ def built(*shapes):
         (lambda: nets.dcgan_discriminator((28, 28)), r"`input_shape` is \(28, 28\), expected"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
+@pytest.mark.home("torch")
 def test_bad_data(x):
     z, labels = np.zeros((48, 3), "float32"), np.arange(48) % 2
     model, conditional = sgd(small()), sgd(small(classes=2))

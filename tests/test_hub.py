@@ -11,6 +11,8 @@ import pytest
 
 from kerasae import Autoencoder, nets, presets
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 @pytest.fixture
 def model():

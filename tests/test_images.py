@@ -20,6 +20,8 @@ from kerasae.evaluation.images import (
     two_sample,
 )
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 def by_hand(x, y, k):
     """E k(x, x') + E k(y, y') − 2 E k(x, y), pair by pair."""

@@ -11,6 +11,8 @@ from kerasae.evaluation.latent import (
     variance_explained,
 )
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 @pytest.fixture
 def clouds():

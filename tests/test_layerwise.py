@@ -14,6 +14,8 @@ from kerasae.penalties import MeanActivation
 
 DENSE = {"units": (10, 5)}
 CONVOLUTIONAL = {"filters": (4,), "units": (6,)}
+# Where compiling is not tested, it only takes time; run eagerly, JAX compiles each operation.
+EAGER = keras.backend.backend() != "jax"
 
 
 @pytest.fixture
@@ -21,8 +23,7 @@ def x():
     return np.random.default_rng(0).random((40, 8, 8, 1), dtype="float32")
 
 
-def make(seed=1, corruption=True, penalty=None, run_eagerly=True, **arguments):
-    """Run eagerly where compiling is not what is tested: that takes a second a phase."""
+def make(seed=1, corruption=True, penalty=None, run_eagerly=EAGER, **arguments):
     keras.utils.set_random_seed(seed)
     noise = [keras.layers.GaussianNoise(0.1), keras.layers.Dropout(0.2)]
     model = StackedAutoencoder(
@@ -46,7 +47,7 @@ def assert_same(model, other):
 
 @pytest.mark.parametrize(
     ("architecture", "tied", "run_eagerly"),
-    [(DENSE, True, False), (CONVOLUTIONAL, True, True), (CONVOLUTIONAL, False, True)],
+    [(DENSE, True, False), (CONVOLUTIONAL, True, EAGER), (CONVOLUTIONAL, False, EAGER)],
 )
 def test_two_ways_one_result(architecture, tied, run_eagerly, x):
     results = []
@@ -128,9 +129,10 @@ def test_phase_2_minimises_mse_of_hidden_3_and_hidden_1(x):
     assert len(history["phase_2_loss"]) == 1
 
 
+@pytest.mark.home("torch")
 def test_phases_learn_and_say_their_names(x, capsys):
     model = make(units=(10, 7, 5))
-    compilation = {"loss": "binary_crossentropy", "metrics": ["mae"], "run_eagerly": True}
+    compilation = {"loss": "binary_crossentropy", "metrics": ["mae"], "run_eagerly": EAGER}
     model.compile(keras.optimizers.Adam(0.01), **compilation)
     begin = model.evaluate(x, verbose=0)
     history = fit(
@@ -153,6 +155,7 @@ def test_phases_learn_and_say_their_names(x, capsys):
     assert " - phase_2_loss: " in text and " - val_fine_tuning_loss: " in text
 
 
+@pytest.mark.home("torch")
 def test_the_models_own_training_is_left_alone(x):
     model = make()
     optimizer = model.optimizer
@@ -162,6 +165,7 @@ def test_the_models_own_training_is_left_alone(x):
     assert all(layer.trainable for layer in model.encoder.layers)
 
 
+@pytest.mark.home("torch")
 def test_a_whole_set_penalty_goes_on_as_well(x, tmp_path):
     """It measures before each epoch, with noise of its own: in both ways, and after a kill."""
     results = []
@@ -185,6 +189,7 @@ def test_a_whole_set_penalty_goes_on_as_well(x, tmp_path):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.home("torch")
 def test_corruption_per_phase(x):
     """With noise of its own each phase learns another thing; without any, what it is given."""
     results = []
@@ -271,6 +276,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.home("torch")
 def test_a_run_that_dies_by_a_signal_goes_on(x, tmp_path):
     folder = tmp_path / "run"
     np.save(tmp_path / "x.npy", x)
@@ -286,6 +292,7 @@ def test_a_run_that_dies_by_a_signal_goes_on(x, tmp_path):
     assert_same(resumed, undisturbed)
 
 
+@pytest.mark.home("torch")
 def test_another_run_is_refused(x, tmp_path):
     fit(make(), x, epochs=1, resume=tmp_path)
     for message, model, arguments in (
@@ -300,6 +307,7 @@ def test_another_run_is_refused(x, tmp_path):
             fit(model, **{"epochs": 1, **arguments}, resume=tmp_path)
 
 
+@pytest.mark.home("torch")
 def test_a_penalty_of_the_last_code_only(x):
     model = make(code_activation="sigmoid", penalty=MeanActivation(1e-3))
     with pytest.raises(ValueError, match=r"phase 1 .* in a list with one for each phase: .*'elu'"):
@@ -308,6 +316,7 @@ def test_a_penalty_of_the_last_code_only(x):
     assert "phase_2_penalty" in history and "phase_1_penalty" not in history
 
 
+@pytest.mark.home("torch")
 def test_metrics_of_the_callers_own(x):
     def peak(y, y_pred):
         return keras.ops.max(y_pred)
@@ -318,6 +327,7 @@ def test_metrics_of_the_callers_own(x):
     assert {"phase_1_peak", "phase_2_peak"} <= set(history)
 
 
+@pytest.mark.home("torch")
 def test_bad_arguments(x):
     model = make()
     for message, arguments in {
@@ -349,3 +359,12 @@ def test_bad_arguments(x):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(ValueError, match="not compiled, expected a call of `compile` first"):
         StackedAutoencoder().fit_layerwise(x)
+
+
+@pytest.mark.home("torch")
+def test_fine_tuning_takes_the_optimizer_that_it_is_given(x):
+    pretrained, tuned = make(corruption=False), make(corruption=False)
+    fit(pretrained, x, epochs=1)
+    at_rest = keras.optimizers.SGD(0.0)
+    fit(tuned, x, epochs=1, fine_tuning_epochs=1, fine_tuning_optimizer=at_rest)
+    assert_same(tuned, pretrained)

@@ -12,6 +12,8 @@ from kerasae.evaluation.likelihood import aggregated_samples, elbo, log_likeliho
 from kerasae.models.base import Model
 from kerasae.models.variational import VariationalAutoencoder
 
+pytestmark = pytest.mark.home("torch")
+
 
 class LinearGaussian:
     """z ~ N(0, I), x = Wz + b + σε, and q(z|x) = N(Ax + a, BBᵀ) of one's choice.
@@ -98,6 +100,7 @@ def test_under_the_true_posterior_one_sample_says_it_all(exact):
     assert elbo(model, exact.x).elbo == pytest.approx(exact.log_p().mean(), abs=1e-5)
 
 
+@pytest.mark.home("tensorflow", "jax", "torch")
 def test_many_samples_find_the_likelihood_within_the_errors_they_name(near):
     linear, model = near
     found = log_likelihood(model, linear.x, samples=3000, batch_size=30000)

@@ -15,6 +15,8 @@ import pytest
 from kerasae import datasets
 from kerasae.datasets import Split, drawn, names, store, stream, strokes
 
+pytestmark = pytest.mark.home("tensorflow")
+
 # `kerasae.datasets.load` is the function; this is its module.
 module = importlib.import_module("kerasae.datasets.load")
 load = datasets.load

@@ -8,6 +8,8 @@ from kerasae import __main__, datasets, zoo
 from kerasae.zoo import recipes
 from kerasae.zoo.recipe import Budget
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 def test_demo(tmp_path, monkeypatch, capsys):
     few = datasets.load("strokes", train=200, test=100)

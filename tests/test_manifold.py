@@ -5,6 +5,8 @@ from keras import ops
 from kerasae import nets
 from kerasae.evaluation import manifold
 
+pytestmark = pytest.mark.home("tensorflow")
+
 RNG = np.random.default_rng(0)
 
 

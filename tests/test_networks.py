@@ -48,6 +48,7 @@ def test_features_are_those_of_numpy_on_every_backend(name):
     np.testing.assert_allclose(found, by_hand(model, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.home("torch")
 def test_digits_are_told(digits):
     told = networks.attributes(digits.x, "digits")
     assert list(told) == ["digit", "thickness", "slant", "rotation", "width"]
@@ -58,6 +59,7 @@ def test_digits_are_told(digits):
     assert np.corrcoef(told["slant"], digits.factors["slant"])[0, 1] > 0.85
 
 
+@pytest.mark.home("torch")
 def test_attributes_of_faces_are_told_in_their_own_units(portraits):
     images, factors = portraits
     told = networks.attributes(images)
@@ -69,6 +71,7 @@ def test_attributes_of_faces_are_told_in_their_own_units(portraits):
             assert np.mean((told[name] - truth) ** 2) < 0.12 * truth.var()
 
 
+@pytest.mark.home("torch")
 def test_faces_of_64_pixels_are_averaged_down(portraits):
     images = portraits[0]
     small = images.reshape(-1, 32, 2, 32, 2, 3).mean(axis=(2, 4))
@@ -77,6 +80,7 @@ def test_faces_of_64_pixels_are_averaged_down(portraits):
     )
 
 
+@pytest.mark.home("torch")
 def test_a_network_of_ones_own_is_used_as_it_is(digits):
     network = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
     found = networks.features(digits.x, network)
@@ -86,6 +90,7 @@ def test_a_network_of_ones_own_is_used_as_it_is(digits):
         networks.features(digits.x, maps)
 
 
+@pytest.mark.home("torch")
 def test_the_networks_are_fixed_small_and_kept_in_memory():
     for name in networks.NAMES:
         model = networks.load(name)
@@ -102,6 +107,7 @@ def test_a_mixed_precision_run_leaves_them_in_float32(digits):
     assert np.array_equal(networks.features(digits.x[:5], "digits"), before)
 
 
+@pytest.mark.home("torch")
 def test_the_command_makes_the_same_network_again(tmp_path):
     arguments = ["--images", "64", "--epochs", "1", "--folder", str(tmp_path), "--only", "digits"]
     command = [sys.executable, "-m", "kerasae.evaluation.networks", *arguments]
@@ -130,6 +136,22 @@ def test_the_command_makes_the_same_network_again(tmp_path):
         (lambda: networks.features(np.zeros((1, 28, 28, 1)), batch_size=0), "`batch_size` is 0"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.home("torch")
+def test_what_is_measured_counts_in_units_of_its_variance(monkeypatch):
+    given, compile = {}, keras.Model.compile
+
+    def watched(self, *arguments, **options):
+        given.update(options.get("loss_weights") or {})
+        compile(self, *arguments, **options)
+
+    monkeypatch.setattr(keras.Model, "compile", watched)
+    make("digits", images=64, epochs=1)
+    factors = load("strokes", train=64, test=6)[0].factors
+    expected = {name: 1 / factors[name].var() for name in given if name != "digit"}
+    assert given == pytest.approx({"digit": 1.0, **expected}) and len(given) == 5

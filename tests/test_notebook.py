@@ -7,6 +7,8 @@ import pytest
 
 from kerasae import notebook, plots
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 def test_a_true_claim_prints_one_fixed_line(capsys):
     notebook.claim("01.5", "more units, less error", np.bool_(True), error=0.25)

@@ -8,6 +8,8 @@ import pytest
 from course import calibrate, pages, read
 from PIL import Image
 
+pytestmark = pytest.mark.home("tensorflow")
+
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 PATHS = read.notebooks()

@@ -1,7 +1,6 @@
 """Every picture is drawn from its docstring, shows something, and cuts none of its words off."""
 
 import inspect
-import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +13,8 @@ from matplotlib.figure import Figure
 
 from kerasae import plots
 from kerasae.plots import __main__ as gallery
+
+pytestmark = pytest.mark.home("tensorflow")
 
 FUNCTIONS = [
     name
@@ -89,10 +90,49 @@ def test_histograms_add_up_to_one():
         assert patch.get_data().values.sum() == pytest.approx(1)
 
 
-def test_gallery(tmp_path):
-    command = [sys.executable, "-m", "kerasae.plots"]
-    written = subprocess.run([*command, tmp_path / "new"], capture_output=True, text=True)
-    assert len(written.stdout.split()) == len(list((tmp_path / "new").glob("*.png"))) >= 17
-    usage = subprocess.run(command, capture_output=True, text=True)
-    assert usage.returncode == 1  # an engine may have something of its own to say before
-    assert usage.stderr.endswith("usage: python -m kerasae.plots FOLDER\n")
+def test_gallery(tmp_path, monkeypatch, capsys, examples):
+    monkeypatch.setattr(gallery, "examples", lambda: examples)
+    monkeypatch.setattr(sys, "argv", ["plots", str(tmp_path / "new")])
+    gallery.main()
+    written = capsys.readouterr().out.split()
+    assert len(written) == len(list((tmp_path / "new").glob("*.png"))) >= 17
+    monkeypatch.setattr(sys, "argv", ["plots"])
+    with pytest.raises(SystemExit, match=r"^usage: python -m kerasae\.plots FOLDER$"):
+        gallery.main()
+
+
+def test_spectra_draw_the_median_and_the_middle_half():
+    rows = np.arange(1.0, 102.0)[:, None] * np.ones((1, 3))
+    axis = plots.spectra({"one": rows}).axes[0]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), 51)
+    band = axis.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 26 and band[:, 1].max() == 76
+
+
+def test_a_history_counts_epochs_from_1_in_training_and_validation():
+    lines = plots.history({"loss": [2, 1], "val_loss": [3, 2]}).axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2], [1, 2]]
+    assert [list(line.get_ydata()) for line in lines] == [[2, 1], [3, 2]]
+
+
+def test_a_network_shows_the_sign_and_the_size_of_a_weight():
+    lines = plots.network([np.array([[1.0], [-2.0]])], ["x", "h"]).axes[0].lines
+    assert [line.get_color() for line in lines] == [plots.RED, plots.BLUE]
+    assert [line.get_linestyle() for line in lines] == ["-", "--"]
+    assert lines[0].get_linewidth() < lines[1].get_linewidth()
+
+
+def test_a_cut_runs_where_its_unit_is_undecided():
+    normals, offsets = np.array([[2.0, -1.0], [1.0, 3.0]]), np.array([-1.5, 0.4])
+    lines = plots.cuts(np.array([[0.9, 0.8], [0.1, 0.2]]), normals, offsets).axes[0].lines
+    for line, normal, offset in zip(lines, normals.T, offsets, strict=True):
+        np.testing.assert_allclose(line.get_xydata() @ normal + offset, 0, atol=1e-12)
+
+
+def test_codes_are_named_at_their_median():
+    points = np.array([[0.0, 0.0], [0.0, 0.0], [9.0, 6.0], [5.0, 5.0]])
+    texts = plots.codes(points, np.array([0, 0, 0, 1]), names=["a", "b"]).axes[0].texts
+    assert [(text.get_text(), text.get_position()) for text in texts] == [
+        ("a", (0.0, 0.0)),
+        ("b", (5.0, 5.0)),
+    ]

@@ -61,6 +61,7 @@ def plain(x, atoms, foreseen, sparsity, prediction, steps):
     return np.stack(values, axis=1)
 
 
+@pytest.mark.home("torch")
 def test_the_energy_never_increases_where_plain_fista_does():
     rises = 0
     for seed in range(6):
@@ -86,6 +87,7 @@ def test_the_backends_loop_gives_the_same_codes():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(codes), expected, atol=1e-4)
 
 
+@pytest.mark.home("torch")
 def test_inference_finds_the_minimum():
     """At z* the gradient g of the smooth part is −λ sign z where z ≠ 0, and |g| ≤ λ elsewhere."""
     rng = np.random.default_rng(3)
@@ -101,6 +103,7 @@ def test_inference_finds_the_minimum():
     assert np.abs(slope[~active]).max() <= sparsity + 1e-4
 
 
+@pytest.mark.home("torch")
 def test_orthonormal_atoms_have_a_closed_form():
     """E = ½‖x − Dz‖² + λ‖z‖₁ is least at S_λ(Dᵀx)."""
     rng = np.random.default_rng(0)
@@ -114,6 +117,7 @@ def test_orthonormal_atoms_have_a_closed_form():
 
 
 @pytest.mark.parametrize("shape", [(5, 40), (40, 5), (30, 30), (1, 4), (200, 100)])
+@pytest.mark.home("torch")
 def test_the_lipschitz_constant_is_an_upper_bound(shape):
     rng = np.random.default_rng(0)
     for atoms in (rng.normal(size=shape), np.ones(shape), 1e3 * rng.random(shape)):
@@ -199,6 +203,7 @@ def test_a_step_moves_dictionary_and_encoder_with_the_codes_fixed(x):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.home("tensorflow")
 def test_the_encoder_learns_to_foresee(x):
     keras.utils.set_random_seed(0)
     model = make(sparsity=0.02)
@@ -272,6 +277,7 @@ def test_a_file_holds_sizes_and_weights_only(tmp_path):
         (lambda x: make().infer(x[:, 0]), "`x` has shape"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_arguments(use, message, x):
     with pytest.raises(ValueError, match=message):
         use(x)
@@ -291,3 +297,15 @@ def test_the_energy_is_all_that_is_minimised():
     }.items():
         with pytest.raises(ValueError, match=f"`{name}` is given, expected none: E"):
             make(**{name: part})
+
+
+@pytest.mark.home("torch")
+def test_momentum_makes_the_inference_as_fast_as_fista():
+    rng = np.random.default_rng(0)
+    atoms = rng.normal(size=(30, 12)) + 3 * rng.normal(size=12)  # all much alike
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    given = rng.normal(size=(7, 12)), atoms, np.zeros((7, 30)), 0.01, 0.0
+    least = plain(*given, steps=3000).min(axis=1)
+    fast, ours = (f(*given, steps=100) for f in (plain, lambda *a, **k: monotone(*a, **k)[1]))
+    above, start = ours[:, -1] - least, ours[:, 0] - least
+    assert (above < 2 * (fast[:, -1] - least) + 1e-3 * start).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerasae import Autoencoder, nets, presets
+from kerasae.corruptions import MaskingNoise
 
 
 @pytest.fixture
@@ -191,3 +192,16 @@ def test_nothing_is_written_that_an_older_keras_refuses(tmp_path):
     text = (tmp_path / "preset" / "config.json").read_text()
     assert not any(name in text for name in presets.LATE_ARGUMENTS)
     assert '"bias_regularizer": null' in text  # what every version knows stays
+
+
+def test_a_preset_begins_with_noise_of_its_own(tmp_path):
+    """A new training must not repeat the noise with which an old one ended."""
+    networks = nets.mlp((6,), code_size=2, units=())
+    model = Autoencoder(*networks, corruption=MaskingNoise(0.5, seed=5))
+    model.compile()
+    model.fit(np.ones((8, 6), "float32"), verbose=0)
+    model.save_to_preset(tmp_path / "preset")
+    again = Autoencoder.from_preset(tmp_path / "preset")
+    states = [each.corruption.seed_generator.state for each in (model, again)]
+    trained, fresh = (keras.ops.convert_to_numpy(state).tolist() for state in states)
+    assert fresh == [5, 0] and trained[1] > 0

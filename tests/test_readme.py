@@ -11,6 +11,8 @@ import pytest
 
 from kerasae import __main__
 
+pytestmark = pytest.mark.home("tensorflow")
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
 COMMANDS = [

@@ -12,6 +12,8 @@ from kerasae.evaluation.reconstruction import (
     reconstruction_error,
 )
 
+pytestmark = pytest.mark.home("tensorflow")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.random((6, 4, 5, 3)), RNG.random((6, 4, 5, 3))
 

@@ -11,9 +11,9 @@ import pytest
 from kerasae import Autoencoder, StackedAutoencoder, __main__, nets, plots
 from kerasae.zoo import reproduction, reproductions
 from kerasae.zoo.reproduction import Published, Reproduction
+from kerasae.zoo.reproductions import deterministic, pretraining, retrieval, variational
 
 REPRODUCTIONS = reproductions.REPRODUCTIONS
-TURN = ("tensorflow", "jax", "torch").index(keras.backend.backend())
 by_name = pytest.mark.parametrize("name", REPRODUCTIONS)
 x = np.random.default_rng(0).random((32, 4), dtype="float32")
 
@@ -68,10 +68,12 @@ def entry(budget="full", **numbers):
         (Published(3, within=1), float("nan"), False),
     ],
 )
+@pytest.mark.home("torch")
 def test_agreement(published, ours, agrees):
     assert published.agrees(ours) is agrees
 
 
+@pytest.mark.home("torch")
 def test_verdict():
     found = toy(published={"loss": Published(1.0, within=0.1)}, trend=lambda ours: ours["loss"] < 5)
     assert found.verdict([entry(loss=1.05), entry(loss=0.95)]) == "reproduced"
@@ -81,6 +83,7 @@ def test_verdict():
     assert toy(trend_only=True).verdict([entry(loss=0.1)]) == "trend reproduced"
 
 
+@pytest.mark.home("torch")
 def test_a_run_writes_numbers_pictures_and_a_card(tmp_path):
     result = reproduction.run(toy(), tmp_path / "toy_result", "full", seed=3, verbose=0)
     backend = keras.backend.backend()
@@ -101,6 +104,7 @@ def test_a_run_writes_numbers_pictures_and_a_card(tmp_path):
     assert len(reproduction.runs(tmp_path / "toy_result")) == 2
 
 
+@pytest.mark.home("torch")
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     whole = reproduction.run(toy(), tmp_path / "whole", verbose=0)
     with pytest.raises(KeyboardInterrupt):
@@ -111,6 +115,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     assert resumed["numbers"] == whole["numbers"] and not state.exists()
 
 
+@pytest.mark.home("torch")
 def test_training_in_phases_has_a_curve_for_each(tmp_path):
     def stack():
         model = StackedAutoencoder(units=(3, 2), input_shape=(4,))
@@ -126,9 +131,26 @@ def test_training_in_phases_has_a_curve_for_each(tmp_path):
     assert curves == {"pretraining, phase 1": 2, "pretraining, phase 2": 2} and work.seconds > 0
 
 
-# Each on one backend in turn: what they show is the same on all three, and takes a while.
+# What they show is the same on all three, and takes a while: each at home where it is quick.
+HOMES = {
+    "linear_is_pca": "tensorflow",
+    "identity_8_3_8": "jax",
+    "score_of_a_normal": "torch",
+    "deep_autoencoder": "tensorflow",
+    "few_labels": "jax",
+    "regularized_autoencoders": "torch",
+    "stacked_denoising": "tensorflow",
+    "binary_codes_for_search": "jax",
+    "importance_weighting": "torch",
+    "vae_of_keras": "tensorflow",
+    "vae_of_pytorch": "jax",
+    "quadrants_of_pyro": "torch",
+}
+
+
 @pytest.mark.parametrize(
-    "name", [name for turn, name in enumerate(REPRODUCTIONS) if turn % 3 == TURN]
+    "name",
+    [pytest.param(name, marks=pytest.mark.home(HOMES[name])) for name in REPRODUCTIONS],
 )
 def test_a_fast_run(name, tmp_path):
     found = REPRODUCTIONS[name]
@@ -141,6 +163,7 @@ def test_a_fast_run(name, tmp_path):
 
 
 @by_name
+@pytest.mark.home("torch")
 def test_what_ships_is_what_its_runs_say(name):
     folder, found = reproduction.SHIPPED / name, REPRODUCTIONS[name]
     entries = reproduction.runs(folder)
@@ -151,6 +174,7 @@ def test_what_ships_is_what_its_runs_say(name):
     assert all(said.mark in reproduction.MARKS for said in found.published.values())
 
 
+@pytest.mark.home("torch")
 def test_the_command(tmp_path, monkeypatch, capsys):
     def command(*words):
         monkeypatch.setattr(sys, "argv", ["kerasae", "reproduce", *words])
@@ -171,3 +195,55 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command("no_such", "--output", str(tmp_path))
     assert "`no_such` is no reproduction, expected one of" in capsys.readouterr().err
+
+
+@pytest.mark.home("torch")
+def test_the_longest_axes_come_first():
+    examples = np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 3.0, 2.0]
+    mean, axes = deterministic.principal_axes(examples)
+    np.testing.assert_allclose(np.abs(axes), np.eye(3)[:, [1, 2, 0]], atol=0.1)
+    errors = [
+        np.sum((examples - deterministic.projected(examples, mean, axes[:, :size])) ** 2)
+        for size in range(4)
+    ]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2] > 1e6 * errors[3]
+
+
+@pytest.mark.home("torch")
+def test_the_rotation_brings_components_near_to_their_signs():
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    components = (rng.choice([-1.0, 1.0], (500, 4)) + 0.1 * rng.normal(size=(500, 4))) @ turned
+
+    def apart(rotation):
+        found = components @ rotation
+        return np.mean((found - np.sign(found)) ** 2)
+
+    rotation = retrieval.quantising_rotation(components, seed=0)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(4), atol=1e-9)
+    assert apart(rotation) < 0.02 < 0.1 < apart(np.eye(4))
+
+
+@pytest.mark.home("torch")
+def test_every_epoch_draws_its_own_pixels(monkeypatch):
+    seen = []
+
+    def watched(model, x, **options):
+        seen.append((x, options["phase"]))
+        history = keras.callbacks.History()
+        history.history = {"loss": [0.0]}
+        return history
+
+    monkeypatch.setattr(variational, "resumable_fit", watched)
+    grey = np.full((8, 4, 4, 1), 0.5, "float32")
+    whole = variational.freshly_binarised(None, grey, None, epochs=3, seed=1)
+    drawn, phases = zip(*seen, strict=True)
+    assert phases == (1, 2, 3) and whole.history == {"loss": [0.0] * 3}
+    assert all((one != other).any() for i, one in enumerate(drawn) for other in drawn[:i])
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+
+
+@pytest.mark.home("torch")
+def test_a_mean_norm_is_a_mean_of_norms():
+    norm = pretraining.mean_jacobian_norm(lambda x: x**2, np.array([[1.0], [3.0]], "float32"))
+    assert norm == pytest.approx(4.0)  # of 2 and 6; the root of the mean square is 4.47

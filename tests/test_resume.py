@@ -88,6 +88,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(x, tmp_path):
     assert_same(finished, undisturbed)
 
 
+@pytest.mark.home("torch")
 def test_it_goes_on_in_the_same_model(x, tmp_path):
     undisturbed, model = make(1), make(1)
     history = fit(undisturbed, x)
@@ -97,6 +98,7 @@ def test_it_goes_on_in_the_same_model(x, tmp_path):
     assert_same(model, undisturbed)
 
 
+@pytest.mark.home("torch")
 def test_early_stopping_and_falling_rates_go_on_too(x, tmp_path):
     def callbacks():
         return [
@@ -186,6 +188,7 @@ def test_every_players_optimizer_goes_on(x, tmp_path):
     assert_same(resumed, undisturbed)
 
 
+@pytest.mark.home("torch")
 def test_another_run_is_refused(x, tmp_path):
     fit(make(1), x, folder=tmp_path, epochs=1)
     weights = make(2).get_weights()
@@ -215,6 +218,7 @@ def test_another_run_is_refused(x, tmp_path):
         fit(make(1), x * np.nan)
 
 
+@pytest.mark.home("torch")
 def test_the_file_holds_no_code_and_is_whole(x, tmp_path):
     fit(make(1), x, folder=tmp_path, epochs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["phase_1.npz"]
@@ -231,3 +235,56 @@ def test_half_precision_goes_on(x, tmp_path):
     resumed = make(2)
     assert fit(resumed, x, folder=tmp_path) == history
     assert_same(resumed, undisturbed)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="no other has a global generator")
+def test_the_callers_random_numbers_are_left_alone(x):
+    import torch
+
+    drawn = []
+    for trains in (False, True):
+        model = make(1)
+        torch.manual_seed(5)
+        if trains:
+            fit(model, x, epochs=1)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.home("torch")
+def test_two_layers_of_noise_draw_apart(x):
+    noise = [keras.layers.GaussianNoise(1.0), keras.layers.GaussianNoise(1.0)]
+    model = Autoencoder(*nets.mlp((6,), 3, units=()), corruption=keras.Sequential(noise))
+    batches = resume.Batches((x, None, None), 16, seed=3, phase=1)
+    keeper = resume.Keeper(model, batches, [], None, {})
+    starts = set()
+    for epoch in range(2):
+        keeper.set_epoch(epoch)
+        for state in resume.random_states(model):
+            starts.add(tuple(keras.ops.convert_to_numpy(state).tolist()))
+    assert len(starts) == 4
+
+
+@pytest.mark.home("torch")
+def test_a_checkpoint_belongs_to_its_backend(x, tmp_path, monkeypatch):
+    fit(make(1), x, folder=tmp_path, epochs=1)
+    model = make(1)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    with pytest.raises(ValueError, match="is of a run with another `backend`"):
+        fit(model, x, folder=tmp_path, epochs=1)
+
+
+class KillAtTheEnd(keras.callbacks.Callback):
+    def on_train_end(self, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.home("torch")
+def test_a_run_that_had_stopped_early_stays_stopped(x, tmp_path):
+    def stop():
+        return keras.callbacks.EarlyStopping("loss", min_delta=9.0, patience=1)
+
+    with pytest.raises(KeyboardInterrupt):  # after the last epoch, before it counts as finished
+        fit(make(1), x, folder=tmp_path, callbacks=[stop(), KillAtTheEnd()])
+    history = fit(make(2), x, folder=tmp_path, callbacks=[stop()])
+    assert len(history["loss"]) == 2

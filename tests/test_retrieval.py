@@ -6,6 +6,8 @@ import pytest
 
 from kerasae.evaluation.retrieval import Index, binary_codes
 
+pytestmark = pytest.mark.home("tensorflow")
+
 
 @pytest.fixture
 def bits():

@@ -7,6 +7,8 @@ import pytest
 
 from kerasae.datasets import canvas, shapes
 
+pytestmark = pytest.mark.home("tensorflow")
+
 BLACK_ON_DARK = {"background": 0.0, "hue": 0.7}
 AREAS = {  # of a shape of radius 1, in closed form
     "disc": math.pi,
@@ -158,3 +160,9 @@ def test_any_size(size):
 def test_bad_input_is_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_light_comes_from_above():
+    image = shapes.render({"background": 1.0}, size=32)[0].astype("float32")
+    assert image[0].mean() > 1.15 * image[-1].mean()  # the ground
+    assert image[12, 16].mean() > 1.1 * image[20, 16].mean()  # the shape

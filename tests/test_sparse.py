@@ -224,6 +224,7 @@ def test_evaluation_before_any_training_takes_the_batchs_mean(mean):
         ("set", "squared", "tanh", (-1, 1)),
     ],
 )
+@pytest.mark.home("torch")
 def test_units_come_to_the_target(mean, distance, activation, interval, x):
     networks = nets.mlp((8, 8, 1), 20, units=(), code_activation=activation)
     penalty = MeanActivation(0.5, 0.1, distance, mean, interval, momentum=0.5)
@@ -297,6 +298,7 @@ def test_top_k_of_a_convolutional_code_and_under_half_precision():
         TopK(0)
 
 
+@pytest.mark.home("torch")
 def test_l1_makes_exact_zeros(x):
     zeros = []
     for weight in (0.0, 0.02):
@@ -370,11 +372,13 @@ def test_the_mean_is_saved_with_the_model(mean, x, tmp_path):
         ({"momentum": 1}, "`momentum` is 1, expected a number between 0 and 1"),
     ],
 )
+@pytest.mark.home("torch")
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         MeanActivation(**{"weight": 1.0, **arguments})
 
 
+@pytest.mark.home("torch")
 def test_codes_that_do_not_fit_are_refused(x):
     with pytest.raises(ValueError, match=r"comes out of 'tanh', expected its range \(-1.0, 1.0\)"):
         mean_activation("tanh")
@@ -409,6 +413,7 @@ def test_codes_of_any_size_have_no_lasting_mean():
         SparseAutoencoder(encoder, decoder, MeanActivation(1.0, mean="set"))
 
 
+@pytest.mark.home("torch")
 def test_something_must_make_it_sparse():
     with pytest.raises(ValueError, match="`penalty` is None, expected an Ω such as"):
         SparseAutoencoder(*nets.mlp((8, 8, 1), 12))

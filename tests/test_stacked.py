@@ -188,6 +188,7 @@ def test_mixed_precision_trains_in_half_and_keeps_whole_weights(x):
     assert_tied(model)
 
 
+@pytest.mark.home("torch")
 def test_bad_arguments(x):
     with pytest.raises(ValueError, match="`units` and `filters` are empty, expected at least one"):
         StackedAutoencoder(units=())

@@ -8,6 +8,8 @@ import pytest
 
 from kerasae.datasets import strokes
 
+pytestmark = pytest.mark.home("tensorflow")
+
 ALL_STYLES = [(digit, style) for digit in range(10) for style in range(len(strokes.STYLES[digit]))]
 
 

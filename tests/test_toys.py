@@ -7,6 +7,8 @@ import pytest
 
 from kerasae.datasets import toys
 
+pytestmark = pytest.mark.home("tensorflow")
+
 TWO = toys.Mixture(
     means=[[0.0, 0.0], [2.0, 1.0], [-1.0, 2.0]], sigmas=[0.5, 0.8, 0.3], weights=[0.5, 0.3, 0.2]
 )

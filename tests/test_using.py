@@ -13,43 +13,61 @@ TEXT = (Path(kerasae.__file__).parent / "zoo" / "USING.md").read_text(encoding="
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
-@pytest.fixture(scope="module")
-def names(tmp_path_factory):
-    """What the blocks have defined."""
-    found = {}
+EXPORTS = [block for block in BLOCKS if ".export(" in block]
+
+
+def run(blocks, folder):
+    """What the blocks have defined, and the codes of each export."""
+    found = {"exported": []}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("using"))
-        for block in BLOCKS:
+        patch.chdir(folder)
+        for block in blocks:
             exec(compile(block, "USING.md", "exec"), found)
-            if "codes" in found:  # of an export
-                found.setdefault("exported", []).append(found.pop("codes"))
-        found["leaning"] = kerasae.VariationalAutoencoder.from_preset("leaning")
+            if "codes" in found:
+                found["exported"].append(found.pop("codes"))
     return found
 
 
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What all blocks define."""
+    folder = tmp_path_factory.mktemp("using")
+    found = run(BLOCKS, folder)
+    found["leaning"] = kerasae.VariationalAutoencoder.from_preset(folder / "leaning")
+    return found
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """What the export of the first block's encoder defines."""
+    return run([BLOCKS[0], *EXPORTS], tmp_path_factory.mktemp("exports"))
+
+
+@pytest.mark.home("tensorflow")
 def test_a_hundred_labels_are_enough_for_a_classifier(names):
     assert names["accuracy"] > 0.6
     assert not names["encoder"].trainable_variables
 
 
-def test_what_is_exported_computes_the_same(names):
-    expected = names["encoder"].predict(names["test"].x[:5], verbose=0)
+def test_what_is_exported_computes_the_same(exports):
+    expected = exports["encoder"].predict(exports["test"].x[:5], verbose=0)
     ways = {"tensorflow": 2, "jax": 0, "torch": 1}[keras.backend.backend()]
-    assert len(names.get("exported", [])) == ways
-    for codes in names.get("exported", []):
+    assert len(exports["exported"]) == ways and len(EXPORTS) == 2
+    for codes in exports["exported"]:
         np.testing.assert_allclose(codes, expected, atol=1e-4)
 
 
-def test_jax_exports_where_tensorflow_is_installed(names, tmp_path):
+def test_jax_exports_where_tensorflow_is_installed(exports, tmp_path):
     if keras.backend.backend() != "jax":
         pytest.skip("on TensorFlow a block of the text does it, on PyTorch Keras cannot")
     tf = pytest.importorskip("tensorflow")
-    names["encoder"].export(tmp_path / "encoder", verbose=False)
+    exports["encoder"].export(tmp_path / "encoder", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "encoder"))
-    expected = names["encoder"].predict(names["test"].x[:5], verbose=0)
-    np.testing.assert_allclose(served.serve(names["test"].x[:5]), expected, atol=1e-4)
+    expected = exports["encoder"].predict(exports["test"].x[:5], verbose=0)
+    np.testing.assert_allclose(served.serve(exports["test"].x[:5]), expected, atol=1e-4)
 
 
+@pytest.mark.home("tensorflow")
 def test_fine_tuning_pays(names):
     assert names["after"] < names["before"] - 3
     x = names["mine"][:2]
@@ -58,6 +76,7 @@ def test_fine_tuning_pays(names):
     )
 
 
+@pytest.mark.home("tensorflow")
 def test_rows_and_sequences_are_learned(names):
     assert names["explained"] > 0.8
     assert names["history"][-1] < 0.5 * names["history"][0]

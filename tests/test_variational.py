@@ -114,6 +114,7 @@ def test_log_weights_are_their_formula(x, monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.home("torch")
 def test_more_importance_samples_give_a_higher_bound(x, bits):
     trained = vae()
     trained.compile(keras.optimizers.Adam(0.01))
@@ -164,6 +165,7 @@ def test_gradients_reach_every_weight(x, posterior):
         assert np.abs(variable.numpy() - start).max() > 0, variable.path
 
 
+@pytest.mark.home("torch")
 def test_learned_sigma_ends_at_the_mean_squared_error():
     """With a decoder that cannot reconstruct, σ² is the data's own variance."""
     x = np.random.default_rng(0).normal(0, 0.3, (256, 4)).astype("float32")
@@ -178,6 +180,7 @@ def test_learned_sigma_ends_at_the_mean_squared_error():
     assert sigma == pytest.approx(math.sqrt(np.mean(x**2)), rel=0.05)
 
 
+@pytest.mark.home("torch")
 def test_the_decks_latent_loss():
     """½ Σ (σ² + μ² − 1 − log(ε + σ²)), in both of its forms."""
     x = np.random.default_rng(0).random((4, 28, 28, 1), dtype="float32")
@@ -230,6 +233,7 @@ def test_warm_up_needs_a_variational_model(x):
         model.fit(x, callbacks=[callbacks.WarmUp(2)], verbose=0)
 
 
+@pytest.mark.home("torch")
 def test_a_large_beta_collapses_the_posterior_and_is_told(x):
     model = vae(beta=1000.0)
     model.compile(keras.optimizers.Adam(0.01))
@@ -279,6 +283,7 @@ def test_pixels_are_on_or_off():
     assert set(np.unique(pixels)) == {0.0, 1.0}
 
 
+@pytest.mark.home("torch")
 def test_grid_decodes_the_square_of_codes():
     encoder, _ = nets.mlp((3,), 3, (), posterior="diagonal")
     decoder = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
@@ -356,6 +361,7 @@ def test_every_way_of_running_gives_the_same(x):
 # Bad input.
 
 
+@pytest.mark.home("torch")
 def test_bad_arguments_are_one_sentence():
     encoder, decoder = nets.mlp(SHAPE, 4, (), posterior="diagonal")
     cases = {

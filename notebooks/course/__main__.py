@@ -5,11 +5,13 @@
     python notebooks/course pages                          rewrite index, errata and thumbnails
     python notebooks/course student --output build/student copies without the exercises' solutions
     python notebooks/course calibrate 05 06                claims on three backends, four seeds
+    python notebooks/course list --backend jax             paths of those that CI runs on JAX
 
 Names of notebooks, or how they start, choose some of them.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from course.calibrate import BACKENDS, SEEDS, calibrate
 from course.pages import write
-from course.read import HERE, notebooks
+from course.read import HERE, LEDGER, notebooks
 from course.run import run
 from course.student import copy
 
@@ -40,13 +42,19 @@ def main() -> int:
     measure = commands.add_parser("calibrate", help="measure claims over backends and seeds")
     measure.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     measure.add_argument("--seeds", nargs="+", default=SEEDS, type=int)
-    for command in (run_parser, student, measure):
+    listing = commands.add_parser("list", help="print the notebooks' paths")
+    listing.add_argument("--backend", choices=BACKENDS, help="only those that CI runs on it")
+    for command in (run_parser, student, measure, listing):
         command.add_argument("names", nargs="*", help="only notebooks whose name starts like this")
     options = parser.parse_args()
     if options.command == "pages":
         write()
         return 0
     paths = notebooks(options.names)
+    if options.command == "list":
+        at_home = [p for p in paths if options.backend in (None, LEDGER[p.stem]["backend"])]
+        print(*(os.path.relpath(path) for path in at_home))
+        return 0
     if options.command == "run":
         return run(paths, HERE if options.in_place else options.output)
     if options.command == "student":
