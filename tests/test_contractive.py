@@ -46,7 +46,11 @@ def normalised(activity=1e-4, **arguments):
     [(dense, "exact", 3), (convolutional, "exact", 3), (normalised, "projections", 8)],
 )
 def test_contract(make_model, method, epochs, x, other_backends, tmp_path):
-    assert_contract(lambda: make_model(method=method), x, other_backends, tmp_path, epochs=epochs)
+    def make():
+        return make_model(method=method)
+
+    of_class = make_model is dense
+    assert_contract(make, x, other_backends, tmp_path, epochs=epochs, of_class=of_class)
 
 
 def finite_differences(f, array, entries, step=1e-4):

@@ -20,15 +20,15 @@ def denoising(corruption, **arguments):
 
 
 @pytest.mark.parametrize(
-    "make",
+    "make, of_class",
     [
-        lambda: denoising(GaussianNoise(0.2)),
-        lambda: denoising(several(), penalty=keras.regularizers.L1(1e-4)),
+        (lambda: denoising(GaussianNoise(0.2)), True),
+        (lambda: denoising(several(), penalty=keras.regularizers.L1(1e-4)), False),
     ],
     ids=["gaussian", "several"],
 )
-def test_contract(make, x, other_backends, tmp_path):
-    assert_contract(make, x, other_backends, tmp_path)
+def test_contract(make, of_class, x, other_backends, tmp_path):
+    assert_contract(make, x, other_backends, tmp_path, of_class=of_class)
 
 
 def linear(matrix, corruption):

@@ -7,7 +7,7 @@ import pytest
 from contract import assert_contract
 
 from kerasae import PredictiveSparseDecomposition
-from kerasae.models.predictive import eigenvalue_bound, energies, sparse_codes
+from kerasae.models.predictive import Problem, eigenvalue_bound, energies, sparse_codes
 
 
 def make(**arguments):
@@ -124,6 +124,17 @@ def test_the_lipschitz_constant_is_an_upper_bound(shape):
         largest = np.linalg.norm(atoms, 2) ** 2
         bound = float(keras.ops.convert_to_numpy(eigenvalue_bound(atoms.astype("float32"))))
         assert largest <= bound <= largest * min(shape) ** (1 / 16) * 1.0001
+
+
+@pytest.mark.home("torch")
+def test_steps_are_short_enough_for_the_prediction_too():
+    """½‖x − zD‖² + ½α‖z − z₀‖² has the curvature λ_max(DDᵀ) + α."""
+    rng = np.random.default_rng(0)
+    x, atoms, foreseen = (rng.normal(size=size) for size in ((7, 12), (5, 12), (7, 5)))
+    problem = Problem(*(each.astype("float32") for each in (x, atoms, foreseen)), 0.1, 50.0)
+    bound = float(keras.ops.convert_to_numpy(problem.lipschitz))
+    largest = np.linalg.norm(atoms, 2) ** 2 + 50.0
+    assert largest <= bound <= 1.1 * largest
 
 
 def norms(model):

@@ -49,7 +49,8 @@ def everything():
     [(stacked, "binary_crossentropy"), (convolutional, "mse"), (everything, "mse")],
 )
 def test_contract(make_model, loss, x, other_backends, tmp_path):
-    assert_contract(make_model, x, other_backends, tmp_path, loss, epochs=5)
+    of_class = make_model is stacked
+    assert_contract(make_model, x, other_backends, tmp_path, loss, epochs=5, of_class=of_class)
 
 
 def test_the_decks_architecture_and_parameter_count():
