@@ -473,7 +473,7 @@ def test_transfer_leaves_the_trained_classifier_and_what_is_fixed_as_they_were(x
     assert len(trained.trainable_variables) == trainable
 
 
-@pytest.mark.home("torch")
+@pytest.mark.home("tensorflow")
 def test_transfer_from_a_frozen_classifier_can_be_fine_tuned(x, y):
     trained = trained_sequential()
     trained.build((None, 8, 8, 1))

@@ -303,6 +303,7 @@ def test_training_finds_the_conditional_density():
         np.testing.assert_allclose(found, expected, atol=0.12)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_three_priors():
     x = np.random.default_rng(0).random((6, *SHAPE)).astype("float32")
     c = np.arange(6) % 3
@@ -339,6 +340,7 @@ def test_warm_up_and_two_importance_samples(x, labels):
 # Structured output.
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_only_what_is_hidden_counts(x):
     """With `complete`, log p(x|c) is of the hidden pixels, and the visible ones come back."""
     model = completing()
@@ -445,6 +447,7 @@ def test_labels_of_any_form(x, labels):
     np.testing.assert_allclose(plain.encode(x, one_hot), expected, rtol=1e-6)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_samples_follow_the_prior_of_their_condition(x):
     """A decoder that hands z on shows where the codes of each condition are."""
     encoder, _ = nets.conditional_mlp((2,), (2,), 2, ())

@@ -12,7 +12,7 @@ import pytest
 
 import kerasae
 
-pytestmark = pytest.mark.home("tensorflow")
+pytestmark = pytest.mark.home("torch")
 
 NEEDS = {"kerasae.datasets.builders": "tensorflow_datasets", "kerasae.notebook": "IPython"}
 MODULES = [

@@ -107,6 +107,7 @@ def test_show(monkeypatch, capsys):
     assert text.startswith("# vae_2_strokes\n") and "python -m kerasae train vae_2_strokes" in text
 
 
+@pytest.mark.home("torch")
 def test_train_and_evaluate(monkeypatch, capsys, tmp_path):
     small = dataclasses.replace(recipes.RECIPES["sparse"], fast=Budget(64, 1))
     monkeypatch.setitem(recipes.RECIPES, "sparse", small)

@@ -11,6 +11,7 @@ def numpy(tensor):
 
 @pytest.mark.parametrize("kind", posteriors.KINDS)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+@pytest.mark.home("tensorflow", "torch")
 def test_numbers_and_codes_belong_together(kind, size):
     count = posteriors.parameters(kind, size)
     assert posteriors.code_shape(kind, (count,)) == (size,)

@@ -89,6 +89,7 @@ class Noise:
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("samples", [1, 7])
+@pytest.mark.home("tensorflow", "torch")
 def test_loss_is_the_bound_as_written(x, monkeypatch, beta, samples):
     model = vae(beta=beta, importance_samples=samples)
     model.compile(run_eagerly=True)
@@ -260,6 +261,7 @@ def test_methods_give_means_and_pictures(x):
     assert model.interpolate(x[:2], x[2:4], steps=5).shape == (2, 5, *SHAPE)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_samples_come_from_the_prior(x):
     """With p(x|z) = N(z, σ²), the mean of x is z itself."""
     encoder, _ = nets.mlp((2,), 2, (), posterior="diagonal")
@@ -298,6 +300,7 @@ def test_grid_decodes_the_square_of_codes():
     assert values[0] == pytest.approx(-2) and values[-1] == pytest.approx(2)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_a_code_may_be_a_map(x):
     networks = nets.convolutional(SHAPE, None, filters=(4, 2), posterior="diagonal")
     model = VariationalAutoencoder(*networks)
