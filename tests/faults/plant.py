@@ -126,7 +126,7 @@ def run(tree: Path, backend: str, tests: Iterable[str]) -> End:
     except subprocess.TimeoutExpired:
         code, text = -1, f"not done after {LIMIT} seconds"
     failed = re.search(r"(?m)^(?:FAILED|ERROR) (.+?)(?: - .*)?$", text)
-    said = (text.strip().splitlines() or [""])[-1]
+    said = (text.strip().splitlines() or [f"no test of CI on {backend}"])[-1]
     return End(code, failed.group(1) if failed else "", said, time.monotonic() - begun)
 
 
@@ -203,7 +203,7 @@ def main() -> int:
             problem, end = problems[fault], None
             for file in fault.files if not problem else ():
                 if (found := clean[file].result()).code != 0:
-                    problem = f"without it, its tests do not pass: {found.first or found.said}"
+                    problem = f"without it, {file[1]} does not pass: {found.first or found.said}"
             if not problem:
                 end = borrowed(planted, fault)
                 if end.code not in (0, 1):
