@@ -58,6 +58,7 @@ demo: $(READY)
 
 test: lint unit nbval
 
+# A stage of .ci/run: of the notebooks, those that the ledger gives to this backend.
 ci: NOTEBOOKS = $(shell $(BIN)/python notebooks/course list --backend $(BACKEND))
 ci: all-ready lint unit nbval
 
