@@ -85,7 +85,7 @@ def test_any_image_size(x):
     [
         (mlp, "binary_crossentropy"),
         (convolutional, "mse"),
-        (overcomplete_denoising_sparse, "mse"),
+        pytest.param(overcomplete_denoising_sparse, "mse", marks=pytest.mark.home("torch")),
         (own_networks, "binary_crossentropy"),
     ],
 )

@@ -46,7 +46,11 @@ def everything():
 
 @pytest.mark.parametrize(
     ("make_model", "loss"),
-    [(stacked, "binary_crossentropy"), (convolutional, "mse"), (everything, "mse")],
+    [
+        (stacked, "binary_crossentropy"),
+        (convolutional, "mse"),
+        pytest.param(everything, "mse", marks=pytest.mark.home("torch")),
+    ],
 )
 def test_contract(make_model, loss, x, other_backends, tmp_path):
     of_class = make_model is stacked
