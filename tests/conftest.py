@@ -19,8 +19,6 @@ import numpy as np
 import other_backends as others
 import pytest
 
-BACKENDS = {"tensorflow", "jax", "torch"}
-
 
 def pytest_addoption(parser):
     parser.addoption("--ci", action="store_true", help="leave out tests at home elsewhere")
@@ -31,7 +29,7 @@ def pytest_collection_modifyitems(config, items):
     away = set()
     for item in items:
         if home := item.get_closest_marker("home"):
-            if not home.args or set(home.args) - BACKENDS:
+            if not home.args or set(home.args) - set(others.BACKENDS):
                 raise pytest.UsageError(f"{item.nodeid} has home{home.args}, expected backends")
             if os.environ["KERAS_BACKEND"] not in home.args:
                 away.add(item)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+BACKENDS = ("tensorflow", "jax", "torch")
 FOLDER = "KERASAE_OTHER_BACKENDS"  # names the folder with a socket for each backend
 WORKER = """
 import importlib, json, os, socket, sys, time
@@ -76,9 +77,8 @@ class OtherBackends:
 
     @property
     def names(self) -> list[str]:
-        packages = ("tensorflow", "jax", "torch")
         running = os.environ["KERAS_BACKEND"]
-        others = [p for p in packages if p != running]
+        others = [p for p in BACKENDS if p != running]
         installed = [p for p in others if importlib.util.find_spec(p)]
         if os.environ.get("KERASAE_ALL_BACKENDS"):
             assert installed == others, f"only {installed} of {others} are installed"

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from other_backends import BACKENDS
 
 from kerasae import Autoencoder, StackedAutoencoder, __main__, nets, plots
 from kerasae.zoo import reproduction, reproductions
@@ -131,26 +132,13 @@ def test_training_in_phases_has_a_curve_for_each(tmp_path):
     assert curves == {"pretraining, phase 1": 2, "pretraining, phase 2": 2} and work.seconds > 0
 
 
-# What they show is the same on all three, and takes a while: each at home where it is quick.
-HOMES = {
-    "linear_is_pca": "tensorflow",
-    "identity_8_3_8": "jax",
-    "score_of_a_normal": "torch",
-    "deep_autoencoder": "tensorflow",
-    "few_labels": "jax",
-    "regularized_autoencoders": "torch",
-    "stacked_denoising": "tensorflow",
-    "binary_codes_for_search": "jax",
-    "importance_weighting": "torch",
-    "vae_of_keras": "tensorflow",
-    "vae_of_pytorch": "jax",
-    "quadrants_of_pyro": "torch",
-}
-
-
+# Each on one backend in turn: what they show is the same on all three, and takes a while.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.home(HOMES[name])) for name in REPRODUCTIONS],
+    [
+        pytest.param(name, marks=pytest.mark.home(BACKENDS[turn % 3]))
+        for turn, name in enumerate(REPRODUCTIONS)
+    ],
 )
 def test_a_fast_run(name, tmp_path):
     found = REPRODUCTIONS[name]

@@ -8,12 +8,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from other_backends import BACKENDS
 
 from kerasae import datasets, presets, zoo
 from kerasae.zoo import card, catalogue, measures, pictures, recipe, recipes
 
 PRESETS = zoo.presets()
-BACKENDS = ("tensorflow", "jax", "torch")
 by_name = pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 
 

@@ -107,9 +107,6 @@ def run(tree: Path, backend: str, tests: Iterable[str]) -> End:
         "JAX_COMPILATION_CACHE_DIR": str(tree.parent / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    digits = ROOT.parent / "shared" / "data"
-    if (digits / "mnist.npz").exists():
-        environment.setdefault("KERASAE_DATA", str(digits))
     begun = time.monotonic()
     try:
         done = subprocess.run(
