@@ -187,6 +187,14 @@ def array(
         )
 
 
+def weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:
+    """Check the weights of examples, of which each has one, or as many as `shape` says."""
+    array(name, value, shape)
+    low = keras.ops.convert_to_numpy(value).min()
+    if low < 0:
+        raise ValueError(f"`{name}` holds {low:.4g}, expected weights of at least 0.")
+
+
 def same_length(**arrays: Any) -> None:
     """Checks that all given arrays have as many examples as each other."""
     lengths = {name: value.shape[0] for name, value in arrays.items() if is_array(value)}

@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from kerasae import checks, posteriors
+from kerasae.layers import Conv2DTranspose
 
 Shape = tuple[int, ...]
 
@@ -241,8 +242,8 @@ def convolutional_decoder(
         x = layers.Dense(math.prod(smallest), activation=activation)(code)
         x = layers.Reshape(smallest)(x)
     for channels, stride in zip(filters[1:], strides[:-1], strict=True):
-        x = layers.Conv2DTranspose(channels, kernel_size, stride, "same", activation=activation)(x)
-    outputs = layers.Conv2DTranspose(
+        x = Conv2DTranspose(channels, kernel_size, stride, "same", activation=activation)(x)
+    outputs = Conv2DTranspose(
         output_shape[-1], kernel_size, strides[-1], "same", activation=output_activation
     )(x)
     return keras.Model(code, outputs, name=name)
@@ -366,9 +367,9 @@ def dcgan_generator(
     x = layers.Dense(height * width * channels, use_bias=bias, **start)(x)
     x = hidden(layers.Reshape((height, width, channels))(x))
     for layer in range(halvings - 2, -1, -1):
-        x = layers.Conv2DTranspose(filters * 2**layer, 4, 2, "same", use_bias=bias, **start)(x)
+        x = Conv2DTranspose(filters * 2**layer, 4, 2, "same", use_bias=bias, **start)(x)
         x = hidden(x)
-    x = layers.Conv2DTranspose(output_shape[-1], 4, 2, "same", **start)(x)
+    x = Conv2DTranspose(output_shape[-1], 4, 2, "same", **start)(x)
     # Apart from the convolution, so that it stays in float32 where the policy is float16.
     outputs = layers.Activation(output_activation, dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)

@@ -1,8 +1,8 @@
 """Ω(h, x): what a code costs beside its reconstruction error.
 
 Any `keras.regularizers` is an Ω(h): L1 is the sparse penalty λ‖h‖₁, which is −log of a Laplace
-prior. Here are those that need more than one example's code. Each returns its average over the
-batch, and several at once are a list of them.
+prior. Here are those that need more than one example's code, or more than the code. Each
+returns one number for each example, or one for the batch; several at once are a list of them.
 """
 
 from typing import Any
@@ -10,17 +10,41 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae import checks, derivatives, surgery
+from kerasae import checks
+from kerasae.engine import derivatives, devices, graphs
+
+
+def of_each(regularizer: Any, code: Any) -> Any:
+    """Return what a Keras regularizer costs: of L1 and L2 for each example, else on average.
+
+    Keras's regularizers add up over all of a batch. In float32, for a sum overflows float16.
+
+    Example:
+
+    >>> cost = of_each(keras.regularizers.L1(0.5), ops.convert_to_tensor([[1.0, -2.0]]))
+    >>> float(cost[0])
+    1.5
+    """
+    code = ops.cast(code, "float32")
+    axes = tuple(range(1, len(code.shape)))
+    if type(regularizer) in (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2):
+        l1, l2 = (getattr(regularizer, name, 0.0) for name in ("l1", "l2"))
+        costs = l1 * ops.abs(code) + l2 * ops.square(code)  # λ₁ ‖h‖₁ + λ₂ ‖h‖²
+        return ops.sum(costs, axis=axes)
+    return regularizer(code) / ops.cast(ops.shape(code)[0], "float32")
 
 
 class Penalty(keras.layers.Layer):
-    """A layer that turns a batch of codes into one number, called `(code, x, encoder=encoder)`.
+    """A layer that turns a batch of codes into penalties, called `(code, x, encoder=encoder)`.
 
-    Always in float32: a sum over a code overflows half precision.
+    It returns one number for each example, `(n,)`, or one for the whole batch. Always in float32: a
+    sum over a code overflows half precision.
 
     Args:
         weight: λ or β, what the penalty is multiplied by; at least 0.
     """
+
+    draws = False  # whether evaluation needs noise, given to `call` as `noise`
 
     def __init__(self, weight: float, **kwargs) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -35,7 +59,7 @@ class Penalty(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasae")
 class Contractive(Penalty):
-    """Ω(h, x) = λ ‖∂f(x)/∂x‖²_F, averaged over the batch: the code is to stand still.
+    """Ω(h, x) = λ ‖∂f(x)/∂x‖²_F of each example: the code is to stand still.
 
     Taken at the encoder's own input, which is x̃ where there is a corruption, and for the encoder
     as it is outside training: Dropout off, BatchNormalization with its moving statistics. Chains
@@ -43,8 +67,8 @@ class Contractive(Penalty):
     its code or input, whichever are fewer, and all of them lie in memory at once.
 
     Random projections are cheaper there: λ times the mean of ‖∂f(x)/∂x v‖² over directions
-    v ~ N(0, I), whose expectation is Ω. Training draws new directions at each step; elsewhere
-    they are always the same, so that evaluations can be compared.
+    v ~ N(0, I), whose expectation is Ω. Training draws new directions at each step; in evaluation
+    each example has its own, always the same, so that evaluations can be compared.
 
     Rifai et al., "Contractive auto-encoders: explicit invariance during feature extraction"
     (2011).
@@ -61,7 +85,8 @@ class Contractive(Penalty):
     >>> networks = nets.mlp((28, 28, 1), code_size=100, units=(), code_activation="sigmoid")
     >>> model = Autoencoder(*networks, penalty=Contractive(0.1))
     >>> x = ops.ones((4, 3))
-    >>> float(Contractive(0.5)(3 * x, x, encoder=lambda x: 3 * x))  # ½ · 3 · 3²
+    >>> omega = Contractive(0.5)(3 * x, x, encoder=lambda x: 3 * x)
+    >>> float(omega[0])  # ½ · 3 · 3²
     13.5
     """
 
@@ -78,6 +103,7 @@ class Contractive(Penalty):
         self.seed = seed
         self.projections = checks.positive("projections", projections)
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.draws = self.method == "projections"
 
     def check_encoder(self, encoder: keras.Model) -> None:
         (first, *_) = getattr(encoder, "inputs", None) or (None,)
@@ -87,12 +113,11 @@ class Contractive(Penalty):
                 "no derivative with respect to whole ones."
             )
 
-    def call(self, code, x, encoder=None, training=False):
+    def call(self, code, x, encoder=None, training=False, noise=None):
         projections, seed = None, None
-        if self.method == "projections":
-            projections, seed = self.projections, self.seed_generator if training else 0
-        norms = derivatives.squared_jacobian_norm(encoder, x, projections, seed)
-        return self.weight * ops.mean(norms)
+        if self.draws:
+            projections, seed = self.projections, self.seed_generator if training else noise or 0
+        return self.weight * derivatives.squared_jacobian_norm(encoder, x, projections, seed)
 
     def get_config(self) -> dict[str, Any]:
         own = {"method": self.method, "projections": self.projections, "seed": self.seed}
@@ -193,7 +218,7 @@ class MeanActivation(Penalty):
 
     def check_encoder(self, encoder: keras.Model) -> None:
         """Raises `ValueError` where the code's activation is known not to fit the interval."""
-        activation = surgery.last_activation(encoder)
+        activation = graphs.last_activation(encoder)
         name = getattr(activation, "__name__", "")
         if self.distance == "kl" and activation in _UNBOUNDED:
             raise ValueError(
@@ -210,11 +235,14 @@ class MeanActivation(Penalty):
 
     def call(self, code, x=None, encoder=None, training=False):
         # m, not by `ops.mean`, which works in float32 on PyTorch even where the code is float64.
-        mean = self._share(ops.sum(code, axis=0) / ops.cast(ops.shape(code)[0], code.dtype))
-        frozen = ops.stop_gradient(mean)
+        count = ops.cast(ops.shape(code)[0], code.dtype)
+        mean = self._share(ops.sum(code, axis=0) / count)
+        # Where several devices share a batch, the mean is over all of them.
+        whole, count = devices.totals(ops.stop_gradient(mean * count), count)
+        frozen = whole / count
         share = self._kept(frozen, training)  # ρ̂
         value, slope = _DISTANCES[self.distance](self.target, share)
-        return self.weight * ops.sum(value + slope * (mean - frozen))
+        return self.weight * ops.sum(value + slope * (mean - ops.stop_gradient(mean)))
 
     def measure(self, code: Any) -> None:
         """Takes the mean code over the whole training set as what counts from now on."""

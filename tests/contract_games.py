@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from contract import assert_bad_input_is_refused, assert_round_trips
 
-from kerasae.training.optimizer_group import OptimizerGroup
+from kerasae.engine.optimizer_group import OptimizerGroup
 from kerasae.training.resume import resumable_fit
 
 BACKEND = keras.backend.backend()
 BATCH = 16
 FEW_STEPS = {"run_eagerly": BACKEND != "jax"}
 
-# Eager steps on JAX compile each operation: `test_alternating` does that once, with a small game.
+# Eager steps on JAX compile each operation: `test_games` does that once, with a small game.
 MODES = {
     **({} if BACKEND == "jax" else {"eager": {"run_eagerly": True}}),
     "default": {},

@@ -15,8 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-EXAMPLES, BATCH, PIXELS, CODE = 64, 16, 12, 2
-KINDS = ("vae", "gan", "aae")
+EXAMPLES, BATCH, PIXELS, CODE, CLASSES = 64, 16, 12, 2, 3
+KINDS = (
+    "plain",
+    "denoising",
+    "sparse",
+    "contractive",
+    "stacked",
+    "predictive",
+    "classifier",
+    "vae",
+    "conditional",
+    "gan",
+    "aae",
+    "semi_supervised",
+)
 
 
 def results(kind, share=None):
@@ -28,26 +41,24 @@ def results(kind, share=None):
     """
     import keras
 
-    data, model = examples(), _model(kind)
+    data, model = data_of(kind), _model(kind)
     tensorflow = keras.backend.backend() == "tensorflow"
     if share is not None and not tensorflow:  # which shares out the data itself
         data = share_of(data, share)
-    if kind == "vae":
-        data = np.hstack([data["x"], data["z"]])
     steps = []
     record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: steps.append(logs))
     # Adam divides a gradient by its size, which would make rounding large where it is almost 0.
     model.compile(optimizer=keras.optimizers.Adam(1e-2, epsilon=1e-3))
-    if share is not None and keras.backend.backend() == "torch":
-        average_gradients(model)
+    x, y, weight = data
     if share is not None and tensorflow:
         steps = list(steps_of_many_hosts(model, data))
     else:
         size = BATCH if share is None else BATCH // 2
-        model.fit(data, batch_size=size, shuffle=False, verbose=0, callbacks=[record])
+        settings = {"batch_size": size, "shuffle": False, "verbose": 0, "callbacks": [record]}
+        model.fit(x, y, sample_weight=weight, **settings)
     found = {f"step {i} {k}": float(v) for i, log in enumerate(steps) for k, v in log.items()}
     if share is None:
-        logs = model.evaluate(data, batch_size=BATCH, verbose=0, return_dict=True)
+        logs = model.evaluate(x, y, BATCH, sample_weight=weight, verbose=0, return_dict=True)
         found |= {f"validation {name}": float(value) for name, value in logs.items()}
     return found | _state(model)
 
@@ -70,29 +81,46 @@ def _state(model):
     }
 
 
-def examples():
-    """Examples x and their noise z."""
+def data_of(kind):
+    """x, y and weights: noise comes along, and labels that half of the examples have."""
     rng = np.random.default_rng(0)
     x = rng.random((EXAMPLES, PIXELS), dtype="float32")
-    return {"x": x, "z": rng.normal(size=(EXAMPLES, CODE)).astype("float32")}
+    z = rng.normal(size=(EXAMPLES, CODE)).astype("float32")
+    weight = rng.random(EXAMPLES, dtype="float32")
+    label = rng.integers(0, CLASSES, EXAMPLES)
+    some = np.where(rng.random(EXAMPLES) < 0.5, label, -1)  # unequally many in the halves
+    with_noise, one_hot = np.hstack([x, z]), np.eye(CLASSES, dtype="float32")[label]
+    return {
+        "denoising": (x + 0.1 * rng.random(x.shape, dtype="float32"), x, weight),
+        "classifier": (x, some, weight),
+        "sparse": (x, None, None),  # its Ω is one number of the batch: weights make it another
+        "vae": (with_noise, None, weight),
+        "conditional": ({"x": with_noise, "condition": label}, None, None),
+        "gan": ({"x": x, "z": z}, None, None),
+        "aae": ({"x": x, "z": z}, None, None),
+        "semi_supervised": ({"x": x, "z": np.hstack([z, one_hot])}, some, weight),
+    }.get(kind, (x, None, weight))
 
 
 def share_of(data, index):
     """The first or the second half of each batch."""
-    return {
-        name: value.reshape(-1, 2, BATCH // 2, value.shape[1])[:, index].reshape(-1, value.shape[1])
-        for name, value in data.items()
-    }
+    import keras
+
+    def half(value):
+        batches = value.reshape(-1, 2, BATCH // 2, *value.shape[1:])
+        return batches[:, index].reshape(-1, *value.shape[1:])
+
+    return keras.tree.map_structure(lambda v: v if v is None else half(v), data)
 
 
 def _model(kind):
     import keras
 
+    import kerasae
     from kerasae import nets
     from kerasae.distributions import Normal
-    from kerasae.models.adversarial import AdversarialAutoencoder
-    from kerasae.models.gan import GAN
     from kerasae.models.variational import VariationalAutoencoder
+    from kerasae.penalties import MeanActivation
 
     class Given(Normal):
         """q(z|x) whose samples μ + σε are made of given ε."""
@@ -110,18 +138,51 @@ def _model(kind):
         def check_batch(self, x, y, sample_weight):
             pass
 
-        def _example(self, x):
-            return x[:, :PIXELS]
+        def target(self, x, y, found):
+            return super().target(x, y, found)[:, :PIXELS]
 
         def posterior(self, x, training=False):
             return Given(super().posterior(x[:, :PIXELS], training), x[:, PIXELS:])
 
+    class ConditionalWithNoise(kerasae.ConditionalVariationalAutoencoder):
+        """The same for a conditional one."""
+
+        def check_batch(self, x, y, sample_weight):
+            pass
+
+        def target(self, x, y, found):
+            return super().target(x, y, found)[:, :PIXELS]
+
+        def posterior(self, x, training=False):
+            examples = x.x
+            q = super().posterior(x._replace(x=examples[:, :PIXELS]), training)
+            return Given(q, examples[:, PIXELS:])
+
     keras.utils.set_random_seed(1)
-    if kind == "vae":
-        return WithNoise(*nets.mlp((PIXELS,), CODE, (16,), posterior="diagonal"))
-    if kind == "gan":
-        return GAN.mlp((PIXELS,), CODE, (16,), discriminator_steps=2, average=0.9)
-    return AdversarialAutoencoder(*nets.mlp((PIXELS,), CODE, (16,)))
+    size = {"semi_supervised": CODE + CLASSES}.get(kind, CODE)
+    networks = nets.mlp((PIXELS,), size, (16,), code_activation="sigmoid")
+    variational = nets.mlp((PIXELS,), CODE, (16,), posterior="diagonal")
+    label = (CLASSES,)
+    return {
+        "plain": lambda: kerasae.Autoencoder(*networks, penalty=keras.regularizers.L1(1e-2)),
+        "denoising": lambda: kerasae.DenoisingAutoencoder(*networks, keras.layers.Identity()),
+        "sparse": lambda: kerasae.SparseAutoencoder(*networks, MeanActivation(0.1)),
+        "contractive": lambda: kerasae.ContractiveAutoencoder(*networks, weight=0.1),
+        "stacked": lambda: kerasae.StackedAutoencoder((8, 4), input_shape=(PIXELS,)),
+        "predictive": lambda: kerasae.PredictiveSparseDecomposition((PIXELS,), 20, steps=3),
+        "classifier": lambda: kerasae.Classifier(
+            networks[0], CLASSES, decoder=networks[1], copy=False
+        ),
+        "vae": lambda: WithNoise(*variational),
+        "conditional": lambda: ConditionalWithNoise(
+            *nets.conditional_mlp((PIXELS,), label, CODE, (16,)), classes=CLASSES
+        ),
+        "gan": lambda: kerasae.GAN.mlp((PIXELS,), CODE, (16,), discriminator_steps=2, average=0.9),
+        "aae": lambda: kerasae.AdversarialAutoencoder(*networks),
+        "semi_supervised": lambda: kerasae.SemiSupervisedAdversarialAutoencoder(
+            *networks, classes=CLASSES
+        ),
+    }[kind]()
 
 
 def steps_of_many_hosts(model, data):
@@ -130,7 +191,12 @@ def steps_of_many_hosts(model, data):
 
     strategy = tf.distribute.get_strategy()
     model.optimizer.build(model.trainable_variables)
+    while data[-1] is None:
+        data = data[:-1]
+    if len(data) == 3 and data[1] is None:  # weights without targets: Keras would drop them
+        data = (data[0], data[0], data[2])
     batches = tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
+    model.make_train_function()
 
     @tf.function
     def step(batch):
@@ -138,19 +204,6 @@ def steps_of_many_hosts(model, data):
 
     for batch in strategy.experimental_distribute_dataset(batches):
         yield step(batch)
-
-
-def average_gradients(model):
-    """PyTorch: each gradient becomes its mean over all processes before an optimizer sees it."""
-    import torch.distributed
-
-    def mean(gradient):
-        gradient = gradient.clone()
-        torch.distributed.all_reduce(gradient)
-        return gradient / torch.distributed.get_world_size()
-
-    for variable in model.trainable_variables:
-        variable.value.register_hook(mean)
 
 
 @contextlib.contextmanager

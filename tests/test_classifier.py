@@ -188,9 +188,8 @@ def test_predictions(x):
     np.testing.assert_array_equal(model.classify(x, batch_size=7), logits.argmax(axis=1))
     # In batches of one size: how numbers are added up may depend on it.
     np.testing.assert_array_equal(model.encode(x, 32), model.encoder.predict(x, 32, verbose=0))
-    outputs = model(x[:2])
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(outputs["logits"]), logits[:2], rtol=1e-4, atol=1e-6
+        keras.ops.convert_to_numpy(model(x[:2])), probabilities[:2], rtol=1e-4, atol=1e-6
     )
 
 

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerasae import derivatives, nets
-from kerasae.derivatives import directional, gradient, jacobian, squared_jacobian_norm
+from kerasae import nets
+from kerasae.engine import derivatives
+from kerasae.engine.derivatives import directional, gradient, jacobian, squared_jacobian_norm
+from kerasae.engine.noise import Places
 
 RNG = np.random.default_rng(0)
 SELU = 1.0507009873554805, 1.6732632423543772
@@ -246,6 +248,20 @@ def test_random_projections():
         deviation = exact * np.sqrt(2 / (projections * ratio))
         assert draws.mean() == pytest.approx(exact, abs=4 * deviation / np.sqrt(4000))
         assert draws.std() == pytest.approx(deviation, rel=0.1)
+
+
+def test_projections_that_belong_to_an_examples_place():
+    """In an evaluation an example has the same projections, whatever the batches are."""
+    model, f = convolutional(3)
+    x = np.repeat(values(1, 4, 4, 1), 4000, axis=0)
+    whole, rest = (
+        ops.convert_to_numpy(squared_jacobian_norm(model, part, 2, seed=Places(first)))
+        for first, part in ((0, x), (3000, x[3000:]))
+    )
+    np.testing.assert_allclose(rest, whole[3000:], rtol=1e-5)
+    exact = (entry_by_entry(f, x[:1]) ** 2).sum()
+    assert whole.mean() == pytest.approx(exact, abs=4 * whole.std() / np.sqrt(4000))
+    assert len(np.unique(whole)) > 3900  # each has its own
 
 
 def test_gradient_and_direction():

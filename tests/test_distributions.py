@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae.derivatives import gradient
 from kerasae.distributions import (
     Bernoulli,
     Categorical,
@@ -14,6 +13,7 @@ from kerasae.distributions import (
     Normal,
     triangular,
 )
+from kerasae.engine.derivatives import gradient
 
 RNG = np.random.default_rng(0)
 FEW = 4000  # samples, where moments are compared

@@ -422,7 +422,7 @@ def built(*shapes):
             lambda: normalized(loss="wasserstein"),
             "`discriminator` has batch normalisation, expected none",
         ),
-        (lambda: small().compile(loss="mse"), "`loss` is given to `compile`, expected none"),
+        (lambda: small().compile(loss="mse"), "`loss` is 'mse', expected none: a GAN's"),
         (lambda: small().compile(metrics=["mae"]), "`metrics` is given to `compile`"),
         (lambda: small().sample(0), "`count` is 0, expected a whole number of at least 1"),
         (lambda: small().sample(2, labels=1), "`labels` are given, expected none"),

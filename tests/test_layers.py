@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae.layers import TiedConv2DTranspose, TiedDense
+from kerasae import nets
+from kerasae.engine import platform
+from kerasae.engine.derivatives import gradient
+from kerasae.layers import Conv2DTranspose, TiedConv2DTranspose, TiedDense
 
 
 def numpy(tensor):
@@ -126,3 +129,223 @@ def test_a_tied_layer_alone_is_not_saved(tmp_path):
     ):
         with pytest.raises(ValueError, match="'tied' has its kernel from 'dense', expected to be"):
             attempt()
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """The fast path on every engine and device; the list grows with each call that takes it."""
+    calls, conv_transpose = [], platform._conv_transpose
+    monkeypatch.setattr(platform, "slow_transposed_convolutions", lambda: True)
+    monkeypatch.setattr(
+        platform, "_conv_transpose", lambda *args: calls.append(args) or conv_transpose(*args)
+    )
+    return calls
+
+
+def pair(input_shape, *args, **kwargs):
+    """Keras's layer and ours, with the same weights."""
+    both = [each(*args, **kwargs) for each in (keras.layers.Conv2DTranspose, Conv2DTranspose)]
+    for layer in both:
+        layer.build(input_shape)
+        layer.set_weights([normal(*weight.shape) for weight in layer.weights])
+    return both
+
+
+def close(ours, theirs, tolerance=1e-5):
+    """Within so much of the largest number."""
+    ours, theirs = (numpy(each).astype("float32") for each in (ours, theirs))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+KERNELS = [  # kernel_size, strides, padding, sides of the input
+    (1, 2, "same", (3, 4)),
+    (2, 2, "same", (5, 3)),
+    (3, 2, "same", (7, 7)),
+    (4, 2, "same", (5, 8)),
+    (5, 2, "same", (4, 1)),
+    (2, 3, "same", (3, 5)),
+    (5, 3, "same", (4, 7)),
+    (8, 2, "same", (2, 3)),
+    ((3, 5), (2, 3), "same", (4, 3)),
+    ((4, 2), (1, 2), "same", (3, 3)),
+    (1, 3, "valid", (3, 4)),
+    (2, 2, "valid", (3, 4)),
+    (3, 2, "valid", (5, 4)),
+    (4, 3, "valid", (3, 6)),
+    ((2, 5), (3, 2), "valid", (4, 3)),
+]
+
+
+@pytest.mark.parametrize(("kernel_size", "strides", "padding", "sides"), KERNELS)
+def test_the_transposed_convolution_is_kerass(fast, kernel_size, strides, padding, sides):
+    """In value, and in gradients with respect to the input, the kernel and the bias."""
+    x = normal(3, *sides, 2)
+    theirs, ours = pair(x.shape, 4, kernel_size, strides, padding, activation="tanh")
+    y = theirs(x)
+    assert ours(x).shape == y.shape and len(fast) == 1
+    close(ours(x), y, 1e-6)
+    g = ops.convert_to_tensor(normal(*y.shape))
+    values = [ops.convert_to_tensor(x), *(weight.value for weight in theirs.weights)]
+
+    def derivative(layer, argument):
+        def score(value):
+            given = [*values[:argument], value, *values[argument + 1 :]]
+            return ops.sum(layer.stateless_call(given[1:], [], given[0])[0] * g)
+
+        return gradient(score, values[argument])
+
+    for argument in range(3):
+        close(derivative(ours, argument), derivative(theirs, argument))
+
+
+@pytest.mark.parametrize(("kernel_size", "strides", "padding", "sides"), KERNELS[2::4])
+def test_derivatives_of_the_transposed_convolution_are_kerass(
+    fast, kernel_size, strides, padding, sides
+):
+    """Along a direction, and of a gradient."""
+    x, v = normal(2, *sides, 3), normal(3, *sides, 2)[:2, ..., :1] * np.ones(3, "float32")
+    theirs, ours = pair(x.shape, 2, kernel_size, strides, padding, activation="tanh")
+    w, dw = (normal(*theirs.kernel.shape[:3], 3) * factor for factor in (1, 0.5))
+    x, v, w, dw = map(ops.convert_to_tensor, (x, v, w, dw))
+    found = []
+    for layer in (theirs, ours):
+
+        def f(x, w, layer=layer):
+            return layer.stateless_call([w, layer.bias.value], [], x)[0]
+
+        def penalty(w, f=f):
+            return ops.sum(gradient(lambda x: f(x, w), x) ** 2)
+
+        along_both = ops.jvp(f, (x, w), (v, dw))[1]
+        along_x = ops.jvp(lambda x, f=f: f(x, w), (x,), (v,))[1]
+        along_w = ops.jvp(lambda w, f=f: f(x, w), (w,), (dw,))[1]
+        close(along_x + along_w, along_both)
+        found.append((along_x, along_w, gradient(penalty, w)))
+    assert fast
+    for one, other in zip(*found, strict=True):
+        close(other, one, 1e-4)
+
+
+def test_jax_alone_is_slow_and_on_a_cpu_alone():
+    with keras.device("cpu:0"):
+        assert platform.slow_transposed_convolutions() == (keras.backend.backend() == "jax")
+
+
+@pytest.mark.home("jax")
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has the fast path")
+def test_the_gradient_has_no_slow_convolution(fast):
+    """None with zeros between the numbers, but for the output itself; Keras's has two."""
+    import jax
+
+    x, w = ops.ones((2, 7, 7, 3)), ops.ones((4, 4, 5, 3))
+
+    def dilated(conv_transpose):
+        loss = jax.grad(lambda w: ops.sum(conv_transpose(x, w, (2, 2), "same") ** 2))
+        return str(jax.make_jaxpr(loss)(w)).count("lhs_dilation=(2, 2)")
+
+    assert (dilated(platform.conv_transpose), dilated(ops.conv_transpose)) == (1, 2)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_transposed_convolution_in_mixed_precision(fast, policy):
+    x, y = normal(8, 5, 5, 3), normal(8, 10, 10, 2)
+    steps = []
+    for layer in pair(x.shape, 2, 3, 2, "same", dtype=policy):
+        before = layer.get_weights()
+        model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+        assert keras.backend.standardize_dtype(model(x).dtype) == policy.removeprefix("mixed_")
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+        model.fit(x, y, batch_size=8, verbose=0)
+        steps.append([new - old for new, old in zip(layer.get_weights(), before, strict=True)])
+    assert fast
+    for theirs, ours in zip(*steps, strict=True):
+        assert ours.dtype == "float32" and np.abs(ours).max() > 0
+        close(ours, theirs, 0.02)
+
+
+def test_unusual_transposed_convolutions_are_left_to_keras(fast):
+    x = normal(2, 4, 5, 3)
+    for unusual in (
+        {"strides": 2, "output_padding": 1, "padding": "same"},
+        {"strides": 2, "output_padding": 0},
+        {"strides": 1},
+        {"dilation_rate": 2},
+    ):
+        theirs, ours = pair(x.shape, 2, 3, **unusual)
+        close(ours(x), theirs(x), 1e-6)
+        assert tuple(ours(x).shape) == tuple(ours.compute_output_shape(x.shape))
+    assert not fast
+
+
+def test_where_it_is_fast_keras_does_it(monkeypatch):
+    monkeypatch.setattr(platform, "slow_transposed_convolutions", lambda: False)
+    monkeypatch.setattr(platform, "conv_transpose", None)
+    theirs, ours = pair((2, 4, 5, 3), 2, 3, 2, "same", activation="relu")
+    close(ours(normal(2, 4, 5, 3)), theirs(normal(2, 4, 5, 3)), 1e-6)
+
+
+def test_channels_first(fast):
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow's convolutions on a CPU have the channels last")
+    x = normal(2, 3, 4, 5)
+    theirs, ours = pair(x.shape, 2, 3, 2, "same", data_format="channels_first")
+    close(ours(x), theirs(x), 1e-6)
+    assert fast
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, 5])
+def test_a_tied_convolution_takes_the_fast_path(fast, kernel_size, monkeypatch):
+    convolution = keras.layers.Conv2D(4, kernel_size, 2, "same", use_bias=False)
+    x = ops.convert_to_tensor(normal(2, 6, 8, 3))
+    h = convolution(x)
+    tied = TiedConv2DTranspose(convolution, activation="tanh")
+    tied(h)
+    assert len(fast) == 1
+
+    def score(w):
+        return ops.sum(tied.stateless_call([w, tied.bias.value], [], h)[0] * x)
+
+    ours = gradient(score, convolution.kernel.value)
+    monkeypatch.setattr(platform, "slow_transposed_convolutions", lambda: False)
+    close(ours, gradient(score, convolution.kernel.value))
+
+
+def test_the_transposed_convolution_survives_its_config():
+    layer = Conv2DTranspose(
+        4, (3, 5), (2, 3), "same", activation="relu", kernel_initializer="zeros", name="up"
+    )
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(again) is Conv2DTranspose and again.get_config() == layer.get_config()
+    theirs = keras.layers.Conv2DTranspose.from_config(layer.get_config())
+    assert theirs.get_config() == layer.get_config()
+
+
+def test_kerass_layers_load_and_their_weights_fit_ours(tmp_path, fast):
+    """A network of before, and its weights in one of now."""
+    keras.utils.clear_session()
+    _, decoder = nets.convolutional((8, 12, 1), 5, (4, 8), kernel_size=4)
+    theirs = {each: each for each in decoder.layers if isinstance(each, Conv2DTranspose)}
+    assert [each.name for each in theirs] == ["conv2d_transpose", "conv2d_transpose_1"]
+
+    def old(layer):
+        kind = keras.layers.Conv2DTranspose if layer in theirs else type(layer)
+        return kind.from_config(layer.get_config())
+
+    before = keras.models.clone_model(decoder, clone_function=old)
+    paths = [[weight.path for weight in model.weights] for model in (before, decoder)]
+    assert paths[0] == paths[1]
+    before.set_weights([normal(*weight.shape) for weight in before.weights])
+    before.save(tmp_path / "before.keras")
+    before.save_weights(tmp_path / "before.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "before.keras")
+    assert {type(each) for each in loaded.layers} & {Conv2DTranspose} == set()
+    decoder.load_weights(tmp_path / "before.weights.h5")
+    codes = normal(3, 5)
+    expected = before(codes)
+    assert not fast
+    close(loaded(codes), expected, 1e-6)
+    close(decoder(codes), expected, 1e-6)
+    assert len(fast) == 2
+    decoder.save(tmp_path / "now.keras")
+    close(keras.saving.load_model(tmp_path / "now.keras")(codes), expected, 1e-6)
+    assert len(fast) == 4

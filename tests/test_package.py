@@ -58,7 +58,7 @@ def test_imports_go_down(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 @pytest.mark.home("tensorflow")
 def test_backends_stay_in_their_home(path):
-    home = ("training", "derivatives")
+    home = ("engine",)
     used = {name.split(".")[0] for name in imports(path)} & BACKENDS
     if module(path) == "datasets":
         used -= {"tensorflow"}  # reads TensorFlow Datasets and their record files

@@ -301,13 +301,15 @@ def test_weights_are_one_for_each_example(x):
         model.fit(x, sample_weight=np.ones((48, 64), "float32"), verbose=0)
 
 
-def test_the_energy_is_all_that_is_minimised():
-    for name, part in {
-        "penalty": keras.regularizers.L1(1.0),
-        "corruption": keras.layers.GaussianNoise(0.1),
-    }.items():
-        with pytest.raises(ValueError, match=f"`{name}` is given, expected none: E"):
-            make(**{name: part})
+def test_a_penalty_and_a_corruption_add_up_with_the_energy(x):
+    model = make(penalty=keras.regularizers.L1(0.1), corruption=keras.layers.GaussianNoise(0.5))
+    model.compile(keras.optimizers.SGD(0.0))
+    found = model.fit(x, validation_data=(x,), verbose=0).history
+    l1 = 0.1 * np.abs(model.encode(x)).sum(axis=1).mean()
+    assert found["val_penalty"][0] == pytest.approx(l1, rel=1e-4)
+    energy = model.objective(x, model.infer(x)).mean()
+    assert found["val_loss"][0] == pytest.approx(energy + l1, rel=1e-4)
+    assert abs(found["penalty"][0] / l1 - 1) > 1e-3  # of the code of x̃
 
 
 @pytest.mark.home("torch")

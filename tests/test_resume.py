@@ -1,10 +1,12 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from kerasae import Autoencoder, nets
+from kerasae.models.base import Model, Outcome, Player
 from kerasae.training import resume
-from kerasae.training.alternating import AlternatingModel
 from kerasae.training.resume import resumable_fit
 
 
@@ -89,7 +91,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(x, tmp_path):
 
 
 @pytest.mark.home("torch")
-def test_it_goes_on_in_the_same_model(x, tmp_path):
+def test_a_run_is_resumed_in_the_same_model(x, tmp_path):
     undisturbed, model = make(1), make(1)
     history = fit(undisturbed, x)
     with pytest.raises(KeyboardInterrupt):
@@ -99,7 +101,7 @@ def test_it_goes_on_in_the_same_model(x, tmp_path):
 
 
 @pytest.mark.home("torch")
-def test_early_stopping_and_falling_rates_go_on_too(x, tmp_path):
+def test_early_stopping_and_falling_rates_are_resumed_too(x, tmp_path):
     def callbacks():
         return [
             keras.callbacks.EarlyStopping("val_loss", 0.5, patience=4, restore_best_weights=True),
@@ -150,29 +152,33 @@ def test_training_sees_that_order(x):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
-class Game(AlternatingModel):
+class Game(Model):
     """Two players with noise, and moments each."""
+
+    parts = ("a_loss", "b_loss")
 
     def __init__(self):
         super().__init__()
         self.first = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
         self.second = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
-        self.noise = keras.layers.GaussianNoise(0.5)
+        self.blur = keras.layers.GaussianNoise(0.5)
 
-    def player_variables(self):
-        return {"a": self.first.trainable_variables, "b": self.second.trainable_variables}
+    def players(self):
+        return {
+            name: Player([network], functools.partial(self.error, name))
+            for name, network in (("a", self.first), ("b", self.second))
+        }
 
-    def call(self, x, training=False):
-        return self.first(self.noise(x, training=training))
+    def compute(self, x, training):
+        return {"output": self.first(self.blur(x, training=training))}
 
-    def play(self, x, y, sample_weight):
-        def error():
-            return keras.ops.mean((self.second(self(x, training=True)) - x) ** 2)
+    def error(self, name, batch, training):
+        output = self.second(self.compute(batch.x, training)["output"])
+        loss = keras.ops.mean((output - batch.x) ** 2, axis=-1)
+        return Outcome(loss, {f"{name}_loss": loss})
 
-        return self.minimize(error, "a") + self.minimize(error, "b")
 
-
-def test_every_players_optimizer_goes_on(x, tmp_path):
+def test_every_players_optimizer_is_resumed(x, tmp_path):
     def play(**arguments):
         keras.utils.set_random_seed(1)
         game = Game()
@@ -226,7 +232,7 @@ def test_the_file_holds_no_code_and_is_whole(x, tmp_path):
         assert all(file[name].dtype.kind in "fiuU" for name in file.files)
 
 
-def test_half_precision_goes_on(x, tmp_path):
+def test_a_run_in_half_precision_is_resumed(x, tmp_path):
     keras.config.set_dtype_policy("bfloat16")
     undisturbed = make(1)
     history = fit(undisturbed, x)

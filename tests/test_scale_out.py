@@ -15,9 +15,9 @@ WAYS = ("processes",) if BACKEND == "torch" else ("devices", "processes")
 
 
 def test_shares_of_batches_are_all_of_them():
-    data = scale_out.examples()
-    halves = [scale_out.share_of(data, index)["x"].reshape(4, 8, -1) for index in (0, 1)]
-    np.testing.assert_array_equal(np.concatenate(halves, axis=1).reshape(64, -1), data["x"])
+    data, *_ = scale_out.data_of("plain")
+    halves = [scale_out.share_of(data, index).reshape(4, 8, -1) for index in (0, 1)]
+    np.testing.assert_array_equal(np.concatenate(halves, axis=1).reshape(64, -1), data)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,8 @@ def _free_port():
 @pytest.mark.parametrize("way", WAYS)
 def test_two_do_what_one_does(shared, way, kind):
     one, halves = scale_out.results(kind), shared[way, kind]
+    # Inference compares energies, and rounding decides where they are almost equal.
+    tolerance = 1e-4 if kind == "predictive" else 1e-5
     assert len(halves) == {"devices": 1, "processes": 2}[way]
     for name, expected in one.items():
         if name.startswith("validation") and way == "processes":
@@ -80,9 +82,12 @@ def test_two_do_what_one_does(shared, way, kind):
         found = [half[name] for half in halves]
         if not name.startswith("step"):
             for each in found:  # the same on both
-                np.testing.assert_allclose(each, expected, atol=1e-5, rtol=1e-5, err_msg=name)
-        # Each process logs its own examples, but on JAX, where a batch is one array.
-        np.testing.assert_allclose(np.mean(found, 0), expected, rtol=1e-5, atol=1e-6, err_msg=name)
+                np.testing.assert_allclose(each, expected, atol=1e-5, rtol=tolerance, err_msg=name)
+        # On TensorFlow each host logs its own examples.
+        value = np.mean(found, 0)
+        np.testing.assert_allclose(
+            value, expected, rtol=tolerance, atol=tolerance / 10, err_msg=name
+        )
     moved = [name for name in one if name.startswith("weight")]
     start = scale_out.start(kind)
-    assert max(np.abs(one[name] - start[name]).max() for name in moved) > 0.01
+    assert max(np.abs(one[name] - start[name]).max() for name in moved) > 1e-3

@@ -4,8 +4,9 @@ import pytest
 from contract import assert_contract
 from keras import ops
 
-from kerasae import Autoencoder, SparseAutoencoder, derivatives, nets
+from kerasae import Autoencoder, SparseAutoencoder, nets
 from kerasae.corruptions import MaskingNoise
+from kerasae.engine import derivatives
 from kerasae.layers import TopK
 from kerasae.penalties import MeanActivation
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from kerasae.engine.streams import predictions
 from kerasae.models.base import Model
-from kerasae.training.streams import predictions
 
 ON_TENSORFLOW = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="what it saves is only slow on TensorFlow"
@@ -20,6 +20,8 @@ NUMBERS = np.arange(EXAMPLES, dtype="float32")[:, None]
 class Sees(Model):
     """Example i is the number i. Counts how often each was learned from, and in which steps."""
 
+    parts = ("squares",)
+
     def __init__(self):
         super().__init__()
         self.scale = self.add_weight(shape=(), initializer="ones")
@@ -27,13 +29,16 @@ class Sees(Model):
         self.times = self.add_weight((EXAMPLES,), initializer="zeros", trainable=False)
         self.steps = self.add_weight((EXAMPLES,), initializer="zeros", trainable=False)
 
-    def call(self, x, training=False):
+    def compute(self, x, training):
         if training:
             seen = ops.sum(ops.one_hot(ops.cast(x[:, 0], "int32"), EXAMPLES), axis=0)
             self.step.assign(self.step + 1)
             self.times.assign(self.times + seen)
             self.steps.assign(self.steps + self.step * seen)
-        return self.scale * x
+        return {"output": self.scale * x}
+
+    def terms(self, x, y, found):
+        return {"squares": ops.mean(ops.square(found["output"] - y), axis=-1)}
 
 
 def epochs(count, **arguments):
@@ -42,7 +47,7 @@ def epochs(count, **arguments):
     model = Sees()
     model.build((None, 1))
     compiled = {"optimizer": "sgd", "steps_per_execution": 1}
-    model.compile(loss="mse", **{key: arguments.pop(key, compiled[key]) for key in compiled})
+    model.compile(**{key: arguments.pop(key, compiled[key]) for key in compiled})
     states = [(np.zeros(EXAMPLES), np.zeros(EXAMPLES))]
     keep = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: states.append((np.array(model.times), np.array(model.steps)))
@@ -83,10 +88,10 @@ def test_several_steps_at_once_end_with_the_epoch():
 def test_validation_is_of_all_examples_at_the_end_of_each_epoch():
     model = Sees()
     model.build((None, 1))
-    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    model.compile(keras.optimizers.SGD(1e-3))
     losses = []
     alone = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda *_: losses.append(model.evaluate(NUMBERS, 2 * NUMBERS, verbose=0))
+        on_epoch_end=lambda *_: losses.append(model.evaluate(NUMBERS, 2 * NUMBERS, verbose=0)[0])
     )
     data = {"validation_data": (NUMBERS, 2 * NUMBERS), "validation_batch_size": 3}
     history = model.fit(NUMBERS, 3 * NUMBERS, BATCH, 3, 0, [alone], **data).history
@@ -110,8 +115,8 @@ def test_one_iterator_serves_all_epochs(monkeypatch):
 @ON_TENSORFLOW
 def test_a_step_is_traced_once(monkeypatch):
     traced = []
-    call = Sees.call
-    monkeypatch.setattr(Sees, "call", lambda *a, **k: traced.append(a) or call(*a, **k))
+    compute = Sees.compute
+    monkeypatch.setattr(Sees, "compute", lambda *a, **k: traced.append(a) or compute(*a, **k))
     epochs(2, optimizer="adam")  # which has variables of its own
     assert len(traced) == 1
 
@@ -139,14 +144,17 @@ def test_predictions_are_those_of_keras(count, dtype):
 def test_an_evaluation_is_that_of_keras(weights, targets):
     model = Sees()
     model.build((None, 1))
-    model.compile(loss="mse", weighted_metrics=["mae"])
+    model.compile(weighted_metrics=["mae"])
     model.scale.assign(0.5)
     found = model.evaluate(NUMBERS, targets, BATCH, 0, weights, return_dict=True)
     expected = NUMBERS if targets is None else targets
     keras_own = keras.Model.evaluate(model, NUMBERS, expected, BATCH, 0, weights, return_dict=True)
-    assert found.keys() == keras_own.keys() == {"loss", "mae"}
+    assert found.keys() == keras_own.keys() == {"loss", "squares", "mae"}
     for name in found:
         np.testing.assert_allclose(found[name], keras_own[name], rtol=1e-6)
+    squares = (0.5 * NUMBERS - expected)[:, 0] ** 2
+    loss = np.mean(squares if weights is None else weights * squares)
+    np.testing.assert_allclose([found["loss"], found["squares"]], loss, rtol=1e-6)
     few = model.evaluate(NUMBERS, targets, BATCH, 0, steps=1)[0]  # counted by Keras
     np.testing.assert_allclose(few, np.mean((0.5 * NUMBERS - expected)[:BATCH] ** 2), rtol=1e-6)
 
@@ -157,7 +165,7 @@ def test_no_function_is_traced_for_a_call_of_predict_or_evaluate(monkeypatch):
 
     model = Sees()
     model.build((None, 1))
-    model.compile(loss="mse")
+    model.compile()
     for name in ("map", "flat_map"):
         monkeypatch.delattr(tf.data.Dataset, name)
     model.predict(NUMBERS, verbose=0)

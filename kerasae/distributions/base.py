@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from kerasae import checks
+from kerasae.engine.noise import Places
 
 Tensor = Any
-Seed = keras.random.SeedGenerator | int | None
+Seed = keras.random.SeedGenerator | Places | int | None
 
 _TINY = 1e-30  # log of a uniform number must be finite; float32 has 1e-38
 
@@ -36,6 +37,13 @@ class Distribution:
     def sample(self, count: int | None = None, seed: Seed = None) -> Tensor:
         """Draws one value for each example, or `count` of them along a new first axis."""
         raise NotImplementedError(f"{type(self).__name__} has no `sample`.")
+
+    def _examples(self, count: int | None) -> int:
+        """Return which axis of `count` samples counts the examples of a batch.
+
+        A prior has no batch: there each sample is one of an example.
+        """
+        return 1 if count is not None and self.batch_shape else 0
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log density (log probability) of `value`, in nats, one number for each example."""
@@ -150,17 +158,31 @@ def _noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
     return (*first, *ops.shape(like))
 
 
-def normal_noise(like: Tensor, count: int | None, seed: Seed) -> Tensor:
-    """Numbers from N(0, 1), one for each of a tensor, or `count` along a new first axis."""
-    return keras.random.normal(_noise_shape(like, count), dtype="float32", seed=seed)
+def normal_noise(like: Tensor, count: int | None, seed: Seed, examples: int = 0) -> Tensor:
+    """Draw from N(0, 1), one number for each of a tensor, or `count` along a new first axis.
 
-
-def uniform_noise(like: Tensor, count: int | None, seed: Seed) -> Tensor:
-    """The same from the interval (0, 1)."""
+    Args:
+        like: The tensor.
+        count: How many.
+        seed: Of the draw.
+        examples: Which axis of the result counts the examples of a batch.
+    """
     shape = _noise_shape(like, count)
+    if isinstance(seed, Places):
+        return seed.normal(shape, examples)
+    return keras.random.normal(shape, dtype="float32", seed=seed)
+
+
+def uniform_noise(like: Tensor, count: int | None, seed: Seed, examples: int = 0) -> Tensor:
+    """Draw from the interval (0, 1), with the arguments of `normal_noise`."""
+    shape = _noise_shape(like, count)
+    if isinstance(seed, Places):
+        return seed.uniform(shape, examples)
     return keras.random.uniform(shape, _TINY, 1.0, dtype="float32", seed=seed)
 
 
 def another(seed: Seed) -> Seed:
-    """The seed of a second draw: a plain number again would give it the first one's noise."""
+    """Derive the seed of a second draw; a plain number again would repeat the first one."""
+    if isinstance(seed, Places):
+        return seed.another()
     return (seed * 69069 + 12345) % 2**31 if isinstance(seed, int) else seed

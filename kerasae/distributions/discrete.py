@@ -38,7 +38,8 @@ class Bernoulli(Distribution):
         return ops.sigmoid(self.logits)
 
     def sample(self, count=None, seed=None):
-        return ops.cast(uniform_noise(self.logits, count, seed) < self.mean, "float32")
+        noise = uniform_noise(self.logits, count, seed, self._examples(count))
+        return ops.cast(noise < self.mean, "float32")
 
     def log_prob(self, value):
         x, logits = self._value(value), self.logits
@@ -89,7 +90,8 @@ class Categorical(Distribution):
 
     def sample(self, count=None, seed=None):
         # The largest of l + gumbel noise is class c with probability softmax(l)_c.
-        noise = -ops.log(-ops.log(uniform_noise(self.logits, count, seed)))
+        uniform = uniform_noise(self.logits, count, seed, self._examples(count))
+        noise = -ops.log(-ops.log(uniform))
         return ops.one_hot(
             ops.argmax(self.logits + noise, axis=-1), self.event_shape[-1], dtype="float32"
         )

@@ -40,8 +40,9 @@ class Laplace(Distribution):
 
     def sample(self, count=None, seed=None):
         # The difference of two exponential numbers, −log u each.
-        first = ops.log(uniform_noise(self.mean, count, seed))
-        second = ops.log(uniform_noise(self.mean, count, another(seed)))
+        axis = self._examples(count)
+        first = ops.log(uniform_noise(self.mean, count, seed, axis))
+        second = ops.log(uniform_noise(self.mean, count, another(seed), axis))
         return self.mean + ops.exp(self.log_scale) * (second - first)
 
     def log_prob(self, value):

@@ -90,7 +90,7 @@ class Mixture(Distribution):
         log_variances = spread(self.components.log_variance, self.components.mean)
         mean = ops.sum(chosen * self.components.mean, axis=-2)
         stddev = ops.exp(0.5 * ops.sum(chosen * log_variances, axis=-2))
-        return mean + stddev * normal_noise(mean, None, another(seed))
+        return mean + stddev * normal_noise(mean, None, another(seed), self._examples(count))
 
     def log_prob(self, value):
         value = self._value(value)[..., None, :]  # against every component

@@ -65,8 +65,11 @@ class Normal(Distribution):
         """σ; broadcasts to the mean."""
         return ops.exp(0.5 * self.log_variance)
 
+    def _noise(self, count, seed):
+        return normal_noise(self.mean, count, seed, self._examples(count))
+
     def sample(self, count=None, seed=None):
-        return self.mean + self.stddev * normal_noise(self.mean, count, seed)  # μ + σε
+        return self.mean + self.stddev * self._noise(count, seed)  # μ + σε
 
     def log_prob(self, value):
         # Divided before it is squared, so that the square of a large distance does not overflow.
@@ -141,7 +144,7 @@ class FullNormal(Distribution):
         return ops.matmul(self.factor, ops.swapaxes(self.factor, -1, -2))
 
     def sample(self, count=None, seed=None):
-        noise = normal_noise(self.mean, count, seed)
+        noise = normal_noise(self.mean, count, seed, self._examples(count))
         return self.mean + ops.matmul(self.factor, noise[..., None])[..., 0]  # μ + Bε
 
     def log_prob(self, value):

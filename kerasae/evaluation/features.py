@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, derivatives
+from kerasae import checks
+from kerasae.engine import derivatives
 
 
 def first_layer_features(encoder: keras.Model) -> np.ndarray:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasae import checks, derivatives
+from kerasae import checks
+from kerasae.engine import derivatives
 
 Encoder = Callable[[Any], Any]
 

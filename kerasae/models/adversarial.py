@@ -17,8 +17,8 @@ code has two parts, z and a class, each with its own discriminator, and few labe
 Makhzani et al., "Adversarial autoencoders" (2016).
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,25 +29,14 @@ from kerasae.distributions import Categorical
 from kerasae.distributions.base import another
 from kerasae.models import gan
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.training.alternating import AlternatingModel
-from kerasae.training.replicas import unscaled
+from kerasae.models.base import Among, Batch, Outcome, Player
 
 Tensor = Any
 UNITS = (256, 256)  # hidden layers of a discriminator where none is given
 
 
-class Batch(NamedTuple):
-    """What a round is played with."""
-
-    x: Tensor
-    z: Tensor | None  # samples of the prior, where they come with the data
-    target: Tensor | None  # what to reconstruct, if not x
-    label: Tensor | None
-    sample_weight: Tensor | None
-
-
 @keras.saving.register_keras_serializable("kerasae")
-class AdversarialAutoencoder(AlternatingModel, Autoencoder):
+class AdversarialAutoencoder(Autoencoder):
     """Three players: `reconstruction` minimises L + Ω, `discriminator` and `generator` play.
 
     `fit(x)` draws samples of the prior afresh; `fit({"x": x, "z": z})` brings them along, for runs
@@ -93,8 +82,6 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
     ((64, 2), (5, 28, 28, 1))
     """
 
-    matches = ("",)  # what the names of an adversary's metrics begin with
-
     def __init__(
         self,
         encoder: keras.Model,
@@ -105,23 +92,17 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
         corruption: keras.layers.Layer | None = None,
         penalty: Any = None,
         seed: int | None = None,
-        *,
-        build: bool = True,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, decoder, corruption, penalty, build=False, **kwargs)
+        super().__init__(encoder, decoder, corruption, penalty, **kwargs)
         self.prior = priors.get("prior", prior)
         self.discriminator = _network_or_none("discriminator", discriminator)
         self.classes = None if classes is None else checks.positive("classes", classes, least=2)
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.trackers = {
-            name: keras.metrics.Mean(name=name)
-            for match in self.matches
-            for name in (f"{match}discriminator", f"{match}generator")
-        }
-        if build:
-            self._build_early()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (*super().parts, "discriminator", "generator")
 
     def build(self, input_shape):
         """Builds and checks the networks and the prior, and makes what was not given."""
@@ -146,107 +127,56 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
                 )
         self.discriminator = _discriminator("discriminator", self.discriminator, shape, label)
 
-    def player_variables(self) -> dict[str, list[keras.Variable]]:
-        """The encoder belongs to two players."""
-        encoder = self.encoder.trainable_variables
+    # The mathematics.
+
+    def players(self):
         return {
-            "reconstruction": encoder + self.decoder.trainable_variables,
-            "discriminator": self.discriminator.trainable_variables if self.discriminator else [],
-            "generator": encoder,
+            "reconstruction": Player([self.encoder, self.decoder], self.turn),
+            "discriminator": Player([self.discriminator], self.discriminate_batch),
+            "generator": Player([self.encoder], self.fool_batch),  # the encoder plays twice
         }
 
-    def call(self, x, training=False):
-        """The reconstruction x̂ = g(f(x̃))."""
-        return super().call(gan.examples_and_noise(x)[0], training)
+    def compute(self, x, training):
+        return super().compute(gan.examples_and_noise(x)[0], training)
 
-    # Training.
+    def target(self, x, y, found):
+        labels = self.classes is not None  # and no targets
+        return super().target(gan.examples_and_noise(x)[0], None if labels else y, found)
 
-    def compile(self, optimizer: Any = None, loss: Any = "mse", **kwargs) -> None:
-        """Compiles as `AlternatingModel.compile` does; `loss` is the reconstruction term L.
-
-        Without `optimizer`, every player has Adam with a learning rate of 1e-3 and β₁ = 0.5. The
-        codes go round the prior rather than into it while the rates stay what they are: a
-        schedule that falls, such as `keras.optimizers.schedules.CosineDecay`, lets them settle.
-        """
-        if optimizer is None:
-            optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
-
-    def play(self, x, y, sample_weight):
-        """Plays one step of each player in turn."""
-        losses = self._turns(self._batch(x, y, sample_weight))
-        return sum(self.minimize(loss_fn, player) for player, loss_fn in losses.items())
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The sum of the players' losses."""
-        losses = self._turns(self._batch(x, y, sample_weight), y_pred, training)
-        return sum(loss_fn() for loss_fn in losses.values())
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the compiled metrics; without `y` they compare with the input."""
-        if y_pred is None:  # no metrics were given to `compile`
-            return self.get_metrics_result()
-        x, target = gan.examples_and_noise(x)[0], None if self.classes else y
-        return super().compute_metrics(x, target, y_pred, sample_weight)
-
-    def _batch(self, x, y, sample_weight) -> Batch:
-        x, z = gan.examples_and_noise(x)
-        if self.classes is None:
-            return Batch(x, z, y, None, sample_weight)
-        return Batch(x, z, None, ops.reshape(ops.cast(y, "int32"), (-1,)), sample_weight)
-
-    def _turns(
-        self, batch: Batch, y_pred: Tensor | None = None, training: bool = True
-    ) -> dict[str, Callable[[], Tensor]]:
-        """Each player's loss, in the order of play."""
-        return {
-            "reconstruction": lambda: self._reconstruction_loss(batch, y_pred, training),
-            "discriminator": lambda: self._discriminator_loss(batch, training),
-            "generator": lambda: self._generator_loss(batch, training),
-        }
-
-    def _reconstruction_loss(self, batch, y_pred, training):
-        """L + Ω, and what regularizers in the encoder and the decoder add."""
-        x, _, target, _, sample_weight = batch
-        if y_pred is None:
-            y_pred = self(x, training=training)
-        loss = Autoencoder.compute_loss(self, x, target, y_pred, sample_weight, training)
-        # Keras counts the regularizers of all weights; the discriminator's are that player's own.
-        return unscaled(loss) - gan.regularization(self._networks())
-
-    def _discriminator_loss(self, batch, training):
-        """−½ E log D(z) − ½ E log(1 − D(f(x̃)))."""
-        code = ops.stop_gradient(self._code_of(batch.x, training))
-        total = gan.regularization(self._networks())
-        for match, logit, real, fake in self._adversaries(batch, code, training):
-            each = gan.cross_entropy(logit(real), logit(fake))
-            total = total + self._mean(f"{match}discriminator", each, batch)
-        return total
-
-    def _generator_loss(self, batch, training):
-        """−½ E log D(f(x̃))."""
-        code, total = self._code_of(batch.x, training), 0.0
-        for match, logit, _, fake in self._adversaries(batch, code, training):
-            each = gan.LOSSES["non_saturating"].generator(logit(fake))
-            total = total + self._mean(f"{match}generator", each, batch)
-        return total
-
-    def _adversaries(self, batch: Batch, code: Tensor, training: bool) -> Iterator[tuple]:
-        """Each adversary's name, its logits as a function, the prior's samples and the codes."""
-        z = batch.z
+    def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
+        """Return −½ log D(z) − ½ log(1 − D(f(x̃))) of each sample and code."""
+        x, z, label = self._examples_of(batch)
+        code = ops.stop_gradient(self._code_of(x, training))
         if z is None:
-            seed = self.seed_generator if training else 0
-            z = self._drawn(ops.shape(batch.x)[0], batch.label, seed)
-        extra = []
-        if self.classes is not None:
-            label = ops.where(batch.label < 0, self.classes, batch.label)
-            extra = [ops.one_hot(label, self.classes + 1)]
-        yield "", lambda h: _logit(self.discriminator, h, training, *extra), z, code
+            z = self._drawn(ops.shape(x)[0], label, self.noise(training))
+        each = gan.cross_entropy(*(self._logit(h, label, training) for h in (z, code)))
+        return Outcome(each, {"discriminator": each})
+
+    def fool_batch(self, batch: Batch, training: bool) -> Outcome:
+        """Return −½ log D(f(x̃)) of each code."""
+        x, _, label = self._examples_of(batch)
+        logit = self._logit(self._code_of(x, training), label, training)
+        each = gan.LOSSES["non_saturating"].generator(logit)
+        return Outcome(each, {"generator": each})
+
+    def _examples_of(self, batch):
+        """x, z or `None`, and labels or `None`."""
+        x, z = gan.examples_and_noise(batch.x)
+        y = None if self.classes is None else batch.y
+        label = None if y is None else ops.reshape(ops.cast(y, "int32"), (-1,))
+        return x, z, label
 
     def _code_of(self, x, training):
         """The codes f(x̃), in float32."""
-        code = self.encoder(self._corrupted(x, training), training=training)
+        code = self.encoding(self.corrupted(x, training), training)["code"]
         return ops.cast(code, "float32")
+
+    def _logit(self, code, label, training):
+        """a, of which D = σ(a); D sees the label too, one class more standing for none."""
+        if label is None:
+            return _logit(self.discriminator, code, training)
+        label = ops.one_hot(ops.where(label < 0, self.classes, label), self.classes + 1)
+        return _logit(self.discriminator, code, training, label)
 
     def _drawn(self, count, label, seed):
         """Samples z ~ p(z), or z ~ p(z|c) for each label."""
@@ -256,18 +186,18 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
         part = self.prior.component(ops.maximum(label, 0)).sample(seed=another(seed))
         return ops.where(ops.expand_dims(label < 0, -1), z, part)
 
-    def _mean(self, name, each, batch):
-        """The weighted mean over the batch, which is tracked."""
-        weight = batch.sample_weight
-        if weight is not None:
-            each = each * ops.reshape(ops.cast(weight, "float32"), (-1,))
-        loss = ops.mean(each)
-        self.track(self.trackers[name], loss, batch.x)
-        return loss
+    # Training.
 
-    def _networks(self) -> list[keras.Model]:
-        """The discriminators."""
-        return [self.discriminator]
+    def compile(self, optimizer: Any = None, loss: Any = "mse", **kwargs) -> None:
+        """Compile with one optimizer, or one for each player; `loss` is the reconstruction term L.
+
+        Without `optimizer`, every player has Adam with a learning rate of 1e-3 and β₁ = 0.5. The
+        codes go round the prior rather than into it while the rates stay what they are: a
+        schedule that falls, such as `keras.optimizers.schedules.CosineDecay`, lets them settle.
+        """
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     # Data.
 
@@ -275,7 +205,7 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
         """Checks the examples, the prior's samples and the labels."""
         x, z = gan.examples_and_noise(x)
         if z is not None:
-            checks.array("z", z, self.prior.code_shape if self.built else None)
+            checks.array("z", z, self._shape("code"))
             checks.same_length(x=x, z=z)
         if self.classes is None:
             return super().check_batch(x, y, sample_weight)
@@ -322,17 +252,6 @@ class AdversarialAutoencoder(AlternatingModel, Autoencoder):
             )
         return checks.label_of_each("labels", labels, count, self.classes, unlabelled=True)
 
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "discriminator": serialize(self.discriminator),
-            "prior": serialize(self.prior),
-            "classes": self.classes,
-            "seed": self.seed,
-        }
-
 
 @keras.saving.register_keras_serializable("kerasae")
 class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
@@ -373,7 +292,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     ((64, 15), (64,), (5, 28, 28, 1))
     """
 
-    matches = ("", "class_")
+    measured: Mapping[str, str | None] = {"accuracy": "max"}
 
     def __init__(
         self,
@@ -385,27 +304,17 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         prior: priors.Prior | None = None,
         corruption: keras.layers.Layer | None = None,
         seed: int | None = None,
-        *,
-        build: bool = True,
         **kwargs,
     ) -> None:
         classes = checks.positive("classes", classes, least=2)
         super().__init__(
-            encoder,
-            decoder,
-            discriminator,
-            prior,
-            classes,
-            corruption,
-            seed=seed,
-            build=False,
-            **kwargs,
+            encoder, decoder, discriminator, prior, classes, corruption, seed=seed, **kwargs
         )
         self.class_discriminator = _network_or_none("class_discriminator", class_discriminator)
-        self.cross_entropy_tracker = keras.metrics.Mean(name="cross_entropy")
-        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
-        if build:
-            self._build_early()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (*super().parts, "class_discriminator", "class_generator", "cross_entropy")
 
     def _build_game(self, input_shape):
         shape = self._shapes["code"]
@@ -421,73 +330,52 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
             "class_discriminator", self.class_discriminator, (self.classes,)
         )
 
-    def player_variables(self):
-        """The classifier is the encoder too."""
-        players = super().player_variables()
-        if self.class_discriminator:
-            players["discriminator"] += self.class_discriminator.trainable_variables
-        return {**players, "classifier": self.encoder.trainable_variables}
+    def players(self):
+        players = super().players()
+        networks = [self.discriminator, self.class_discriminator]
+        players["discriminator"] = Player(networks, self.discriminate_batch)
+        return {**players, "classifier": Player([self.encoder], self.classify_batch)}
 
-    def _networks(self):
-        return [self.discriminator, self.class_discriminator]
+    def encoding(self, x, training):
+        """The two parts of the code, z and p(c|x), in float32."""
+        numbers = ops.cast(self.encoder(x, training=training), "float32")
+        z, logits = numbers[:, : self.style], numbers[:, self.style :]
+        return {"code": ops.concatenate([z, ops.softmax(logits)], axis=-1), "logits_c": logits}
 
-    def call(self, x, training=False):
-        """The reconstruction g(z, p(c|x̃))."""
-        code = self._code_of(gan.examples_and_noise(x)[0], training)
-        return self.decoder(code, training=training)
-
-    def _code_of(self, x, training):
-        """The two parts, z and p(c|x̃), in float32."""
-        z, logits = self._parts(x, training)
-        return ops.concatenate([z, ops.softmax(logits)], axis=-1)
-
-    def _parts(self, x, training):
-        """What the encoder gives: z and the logits of the classes."""
-        numbers = super()._code_of(x, training)
-        return numbers[:, : self.style], numbers[:, self.style :]
-
-    def _adversaries(self, batch, code, training):
-        drawn = batch.z
+    def discriminate_batch(self, batch, training):
+        """Return both discriminators' loss of each sample and code."""
+        x, drawn, _ = self._examples_of(batch)
+        code = ops.stop_gradient(self._code_of(x, training))
         if drawn is None:
-            seed = self.seed_generator if training else 0
-            drawn = self._sampled(ops.shape(batch.x)[0], None, seed)
-        for match, network, part in (
-            ("", self.discriminator, slice(None, self.style)),
-            ("class_", self.class_discriminator, slice(self.style, None)),
-        ):
+            drawn = self._sampled(ops.shape(x)[0], None, self.noise(training))
+        pairs = zip(self._logits(drawn, training), self._logits(code, training), strict=True)
+        each = [gan.cross_entropy(real, fake) for real, fake in pairs]
+        return Outcome(sum(each), {"discriminator": each[0], "class_discriminator": each[1]})
 
-            def logit(h, network=network):
-                return _logit(network, h, training)
+    def fool_batch(self, batch, training):
+        """Return both generators' loss of each code."""
+        x, *_ = self._examples_of(batch)
+        loss = gan.LOSSES["non_saturating"].generator
+        each = [loss(logit) for logit in self._logits(self._code_of(x, training), training)]
+        return Outcome(sum(each), {"generator": each[0], "class_generator": each[1]})
 
-            yield match, logit, drawn[:, part], code[:, part]
+    def _logits(self, code, training):
+        """What the two discriminators say of the two parts."""
+        return (
+            _logit(self.discriminator, code[:, : self.style], training),
+            _logit(self.class_discriminator, code[:, self.style :], training),
+        )
 
-    def _turns(self, batch, y_pred=None, training=True):
-        losses = super()._turns(batch, y_pred, training)
-        return {**losses, "classifier": lambda: self._classifier_loss(batch, training)}
-
-    def _classifier_loss(self, batch, training):
-        """−log p(c|x̃), a mean over the examples that have a label."""
-        _, logits = self._parts(batch.x, training)
-        labelled = ops.cast(batch.label >= 0, "float32")
-        label = ops.maximum(batch.label, 0)
-        count = ops.sum(labelled)
-        share = labelled / ops.maximum(count, 1.0)  # 1 / labelled examples, 0 without a label
-        right = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == label, "float32")
-        self.accuracy_tracker.update_state(ops.sum(share * right), sample_weight=count)
-        if batch.sample_weight is not None:
-            share = share * ops.reshape(ops.cast(batch.sample_weight, "float32"), (-1,))
+    def classify_batch(self, batch: Batch, training: bool) -> Outcome:
+        """Return −log p(c|x̃) of the examples that have a label, and how many are right."""
+        x, _, label = self._examples_of(batch)
+        logits = self.encoding(self.corrupted(x, training), training)["logits_c"]
+        labelled = ops.cast(label >= 0, "float32")
+        label = ops.maximum(label, 0)
         each = keras.losses.sparse_categorical_crossentropy(label, logits, from_logits=True)
-        loss = ops.sum(share * each)
-        self.cross_entropy_tracker.update_state(loss, sample_weight=count)
-        return loss
-
-    def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The codes (z, p(c|x)), without corruption, of `style + classes` numbers."""
-        numbers = super().encode(x, batch_size).astype("float32")
-        logits = numbers[:, self.style :]
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        numbers[:, self.style :] = scores / scores.sum(axis=1, keepdims=True)
-        return numbers
+        right = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == label, "float32")
+        loss = Among(each, labelled)
+        return Outcome(loss, {"cross_entropy": loss}, {"accuracy": Among(right, labelled)})
 
     def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The most probable class of each example, `(n,)`."""
@@ -502,13 +390,6 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
             given = np.eye(self.classes, dtype="float32")[label]
             uniform = ops.where(label[:, None] < 0, uniform, given)
         return ops.concatenate([z, uniform], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        config = super().get_config()
-        del config["penalty"]
-        serialize = keras.saving.serialize_keras_object
-        return {**config, "class_discriminator": serialize(self.class_discriminator)}
 
 
 def _logit(network: keras.Model, code: Tensor, training: bool, *label: Tensor) -> Tensor:

@@ -1,31 +1,396 @@
-"""What every model of the zoo shares: checked data, the input as its own target, presets."""
+"""What every model of the zoo shares: a model writes its mathematics, and the rest follows.
 
-from collections.abc import Mapping
+    found = compute(x)                      what the networks compute on the way
+    L_t   = terms(x, y, found)              the named terms of the loss, a number for each example
+    L     = combine(terms)                  their sum, unless the model says otherwise
+    loss  = (1/N) Σ_i w_i L_i  +  what layers and regularizers add
+
+This file weighs, averages, tracks and differentiates them, once. A game is a model with several
+players, each with networks and a loss of its own; an autoencoder has one player.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasae import checks, presets
-from kerasae.training.optimizer_group import portable
+from kerasae.engine import devices, graphs, internals
+from kerasae.engine.noise import Places
+from kerasae.engine.optimizer_group import OptimizerGroup, portable
+from kerasae.engine.step import Stepper
+from kerasae.engine.streams import endless, in_order, predictions
+from kerasae.engine.views import View
 from kerasae.training.resume import random_states
-from kerasae.training.streams import endless, in_order
+
+Tensor = Any
+Found = dict[str, Any]
 
 RANDOM = "random"  # the name under which a file holds where the random numbers stand
 
 
-class Model(keras.Model):
-    """A `keras.Model` that checks its data, learns from x alone and knows its presets.
+class Among(NamedTuple):
+    """A term that some examples have: a mean over these, weighted by `counts`, `(n,)`."""
 
-    A subclass says what its data look like in `check_batch`, and has a `get_config` in which
-    Keras objects are serialized; `from_config` brings them back.
+    values: Tensor
+    counts: Tensor
+
+
+class Batch(NamedTuple):
+    """A batch as `fit` gives it."""
+
+    x: Any
+    y: Any
+    sample_weight: Tensor | None
+
+    @property
+    def size(self) -> Any:
+        """The number of examples."""
+        return ops.shape(keras.tree.flatten(self.x)[0])[0]
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The weight w of each example, `(n,)`: of several for its numbers, the mean."""
+        if self.sample_weight is None:
+            return None
+        weight = ops.cast(self.sample_weight, "float32")
+        return ops.mean(weight, axis=tuple(range(1, len(weight.shape))))
+
+
+class Outcome(NamedTuple):
+    """What a player finds out about a batch."""
+
+    loss: Tensor | Among  # a number for each example
+    terms: dict[str, Tensor | Among]  # the loss's parts: tracked, with the examples' weights
+    measures: Mapping[str, Tensor | Among] = MappingProxyType({})  # tracked without weights
+    output: Tensor | None = None  # what compiled metrics compare
+    target: Tensor | None = None  # with what
+
+
+class Player(NamedTuple):
+    """Networks, and the loss that is differentiated with respect to their variables."""
+
+    networks: list[keras.layers.Layer]
+    turn: Callable[["Batch", bool], Outcome]  # of the batch, and whether it is for training
+
+
+@dataclasses.dataclass
+class _Aside:
+    """What a model keeps out of Keras's sight: neither tracked nor saved."""
+
+    arguments: dict[str, Any]  # what it was made with
+    compiled: dict[str, Any] = dataclasses.field(default_factory=dict)  # and compiled with
+    loss: keras.metrics.Mean | None = None  # the metric `loss`
+    variables: dict[str, list[keras.Variable]] = dataclasses.field(default_factory=dict)
+    views: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class _Constructed(type(keras.Model)):
+    """Finishes a model after the last line of its class's constructor."""
+
+    def __call__(cls, *args, **kwargs):
+        model = super().__call__(*args, **kwargs)
+        model._finish(_arguments(cls, args, kwargs))
+        return model
+
+
+class Model(Stepper, metaclass=_Constructed):
+    """A `keras.Model` that follows from its mathematics.
+
+    A subclass defines `compute` and `terms`, and says what the terms are called in `parts`. It
+    may define `combine`, `measures` (their names in `measured`), `target`, `build`, `check_batch`,
+    and for a game `players`. Its configuration is its constructor's arguments.
+
+    Example:
+
+    >>> class Line(Model):
+    ...     parts = ("squares",)
+    ...     def __init__(self, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.slope = self.add_weight(shape=(), name="slope")
+    ...     def compute(self, x, training):
+    ...         return {"output": self.slope * x}
+    ...     def terms(self, x, y, found):
+    ...         return {"squares": ops.sum(ops.square(y - found["output"]), axis=-1)}
+    >>> line = Line()
+    >>> line.compile(keras.optimizers.SGD(0.1))
+    >>> x = np.ones((8, 1), "float32")
+    >>> history = line.fit(x, 3 * x, epochs=50, verbose=0)
+    >>> round(float(line.slope), 3)
+    3.0
     """
 
+    parts: tuple[str, ...] = ()  # names of the terms; the smaller, the better
+    # Names of the measures, and which is better, "max" or "min".
+    measured: Mapping[str, str | None] = MappingProxyType({})
+    loss_is = "the loss and its weights follow from what the model is made with"
+
+    # What a model writes.
+
+    def compute(self, x: Any, training: bool) -> Found:
+        """Return what the networks compute: `output`, and whatever `terms` needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `compute`.")
+
+    def terms(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
+        """Return the terms of the loss by their names, each of shape `(n,)`.
+
+        A term may also be a number for the whole batch, `()`, several samples of each example,
+        `(k, n)`, which are averaged, or an `Among` for a mean over some of the examples.
+        `found["training"]` tells whether the step is one of training. Weights of examples are none
+        of its business.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define `terms`.")
+
+    def combine(self, terms: dict[str, Tensor], found: Found) -> Tensor:
+        """Return the loss of each example: the sum of the terms."""
+        return sum(_one_each(term) for term in terms.values())
+
+    def measures(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
+        """Return what is tracked beside the loss, in the same shapes as terms."""
+        return {}
+
+    def target(self, x: Any, y: Any, found: Found) -> Any:
+        """Return what the output is compared with: `y`, or the input if there is no `y`.
+
+        Compiled metrics ask once more, with the target as `y`: it must stay the same. Before the
+        first step Keras asks with `y` as it came; `found` is the output alone in both.
+        """
+        return x if y is None else y
+
+    def players(self) -> dict[str, Player]:
+        """Return the players by their names, in the order of play."""
+        return {"model": Player([self], self.turn)}
+
+    def play(self, batch: Batch) -> list[tuple[Tensor, Outcome]]:
+        """Play a round: each player takes a step in turn. Return what `move` found."""
+        return [result for player in self.players() for result in self.move(batch, player)]
+
+    def input_shape_of_networks(self) -> Any:
+        """Return the shape to build the model with, `None` if the networks do not tell."""
+        return None
+
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Raises `ValueError` for bad examples: all of an array, or a stream's first batch."""
+        """Raise `ValueError` for bad examples: all of an array, or a stream's first batch."""
         checks.array("x", x)
+
+    # What follows.
+
+    def _finish(self, arguments: dict[str, Any]) -> None:
+        object.__setattr__(self, "aside", _Aside(arguments))
+        names = (*self.parts, *self.measured)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        shape = self.input_shape_of_networks()
+        if shape is not None and not self.built:
+            self.build(shape)
+
+    def call(self, x, training=False):
+        """Return the output of `compute`."""
+        return self.found(x, training)["output"]
+
+    def found(self, x: Any, training: bool) -> Found:
+        """Return what `compute` computes, and whether it is for training."""
+        return {"training": training, **self.compute(x, training)}
+
+    def noise(self, training: bool) -> Any:
+        """Return the seed of the model's noise.
+
+        In training every draw is a new one. In evaluation the noise belongs to an example's
+        place: the same in each evaluation, whatever the batches are.
+        """
+        if training:
+            return self.seed_generator
+        return Places(self.aside.loss.count if self.compiled else 0)
+
+    def turn(self, batch: Batch, training: bool) -> Outcome:
+        """Return the loss of the model's only player."""
+        x, y, weights = batch
+        found = self.found(x, training)
+        if weights is not None and len(weights.shape) > 1:
+            found["weights"] = weights
+        target = self.target(x, y, found)
+        terms = self.terms(x, target, found)
+        each = {name: _spread(term, batch.size) for name, term in terms.items()}
+        loss = self.combine(each, found)
+        return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
+
+    def move(self, batch: Batch, *players: str) -> list[tuple[Tensor, Outcome]]:
+        """Take a step of one player, or of several at once with all gradients at one point."""
+        steps = []
+        for name in players:
+            loss_fn = functools.partial(self._loss, name, batch, True)
+            optimizer = self.optimizer
+            if isinstance(optimizer, OptimizerGroup):
+                optimizer = optimizer[name]
+            variables = self.aside.variables or self.player_variables()
+            steps.append((loss_fn, optimizer, variables[name]))
+        return [result for _, result in self.descend(*steps)]
+
+    def _loss(self, name: str, batch: Batch, training: bool) -> tuple[Tensor, tuple]:
+        """Return the loss to differentiate; and the batch's sum of it, output and target."""
+        with internals.whole_call(self):
+            outcome = self.players()[name].turn(batch, training)
+        size, weight = ops.cast(batch.size, "float32"), batch.weight
+        for part, term in outcome.terms.items():
+            _add(self.trackers[part], *_sum(term, size, weight))
+        for part, value in outcome.measures.items():
+            _add(self.trackers[part], *_sum(value, size, None))
+        loss = ops.broadcast_to(_one_each(_spread(outcome.loss, batch.size)), (batch.size,))
+        whole = ops.sum(loss if weight is None else weight * loss)
+        added = self._added(name)
+        (count,) = devices.totals(size)
+        scalar = whole / count + added / devices.copies()  # whose gradients are added up
+        return scalar, (whole + added * size, outcome.output, outcome.target)
+
+    def _added(self, name: str) -> Tensor:
+        """Return what a player's layers and the regularizers of its weights add to its loss.
+
+        A layer that belongs to several players adds to the loss of the first.
+        """
+        players = self.players()
+        if len(players) == 1:
+            return _total(self.losses)
+        names = list(players)
+        earlier = [n for other in names[: names.index(name)] for n in players[other].networks]
+        seen = {id(layer) for network in earlier for layer in graphs.layers_of(network)}
+        added = 0.0
+        for network in players[name].networks:
+            layers = graphs.layers_of(network)
+            own = [layer for layer in layers if id(layer) not in seen]
+            added = added + _total(
+                network.losses
+                if len(own) == len(layers)
+                else [loss for layer in own for loss in layer.losses]
+            )
+        return added
+
+    def learn(self, x, y, sample_weight):
+        """Play a round on a batch and return the logs."""
+        batch = Batch(x, y, sample_weight)
+        return self._logs(batch, self.play(batch))
+
+    def judge(self, x, y, sample_weight):
+        """Evaluate every player's loss on a batch and return the logs."""
+        batch = Batch(x, y, sample_weight)
+        return self._logs(batch, [self._loss(name, batch, False)[1] for name in self.players()])
+
+    def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
+        """Update the metrics, of which the first player's output is compared."""
+        whole = sum(whole for whole, *_ in results)
+        _add(self.aside.loss, whole, ops.cast(batch.size, "float32"))
+        _, output, target = results[0]
+        weight = batch.sample_weight
+        if weight is not None and output is not None and len(weight.shape) == 1:
+            # (n,) as (n, 1, …): a metric per pixel would match the weights with the columns.
+            weight = ops.reshape(weight, (-1,) + (1,) * (len(output.shape) - 2))
+        return self.compute_metrics(batch.x, target, output, weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the compiled metrics."""
+        if y_pred is not None:
+            y = self.target(x, y, {"output": y_pred})
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def view(self, method: str) -> Callable[[Any, int], Any]:
+        """Return a method that takes a batch as a function of (x, batch size), NumPy out."""
+        views = self.aside.views
+        if method not in views:
+            views[method] = View(self, getattr(self, method))
+        return functools.partial(predictions, views[method])
+
+    # Training, as Keras has it.
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        **kwargs,
+    ) -> None:
+        """Compile as `keras.Model.compile` does.
+
+        Args:
+            optimizer: An optimizer. Of several players, each has a copy of its own; or a dict
+                from players to optimizers, or an `OptimizerGroup`, which is used as it is.
+            jit_compile: As in Keras.
+            auto_scale_loss: Under the policy mixed_float16, whether each optimizer is wrapped in
+                a `keras.optimizers.LossScaleOptimizer`.
+            **kwargs: Further arguments of `keras.Model.compile`.
+        """
+        for name in ("loss", "loss_weights"):
+            value = kwargs.pop(name, None)
+            if value is not None:
+                raise ValueError(f"`{name}` is {value!r}, expected none: {self.loss_is}.")
+        given = {"jit_compile": jit_compile, "auto_scale_loss": auto_scale_loss}
+        self.aside.compiled = kwargs | given
+        players = tuple(self.players())
+        if len(players) > 1:
+            optimizer = self._optimizers(optimizer, players, auto_scale_loss)
+        super().compile(
+            optimizer=optimizer,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss and len(players) == 1,
+            **kwargs,
+        )
+        self.aside.loss = internals.loss_tracker(self)
+        if len(players) > 1:
+            optimizer.split = self.player_variables
+
+    def _optimizers(self, optimizer: Any, players: tuple[str, ...], scale: bool) -> OptimizerGroup:
+        if not isinstance(optimizer, OptimizerGroup):
+            if isinstance(optimizer, Mapping):
+                optimizer = OptimizerGroup(optimizer)
+            else:
+                optimizer = OptimizerGroup.cloned(optimizer, players)
+            if scale and self.dtype_policy.name == "mixed_float16":
+                optimizer.scale_losses()
+        if set(optimizer.players) != set(players):
+            raise ValueError(
+                f"`optimizer` names the players {', '.join(optimizer.players) or 'none'}: "
+                f"expected {', '.join(players)}."
+            )
+        return optimizer
+
+    def player_variables(self) -> dict[str, list[keras.Variable]]:
+        """Return the trainable variables of each player; a variable may belong to several."""
+        found = {}
+        for name, player in self.players().items():
+            variables = [v for network in player.networks for v in network.trainable_variables]
+            found[name] = list({id(variable): variable for variable in variables}.values())
+        return found
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments of `compile` in a form that every backend understands."""
+        config = portable(super().get_compile_config())
+        if config:  # Keras stores what "auto" was resolved to, which differs by backend
+            config["jit_compile"] = self.aside.compiled["jit_compile"]
+            config["loss"] = keras.saving.serialize_keras_object(self.loss)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a loaded model as it was when saved, with its optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._build_optimizer()
+
+    def _build_optimizer(self) -> None:
+        if self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make the step that `fit` repeats, with all that it needs ready before it is traced."""
+        self._build_optimizer()
+        self.aside.variables = self.player_variables()
+        devices.begin_alike(self.variables)
+        return super().make_train_function(force)
 
     def fit(
         self,
@@ -42,11 +407,14 @@ class Model(keras.Model):
         sample_weight=None,
         **kwargs,
     ):
-        """Trains as `keras.Model.fit` does; without `y` the target is the input."""
+        """Train as `keras.Model.fit` does; without `y` the target is the input."""
         if class_weight is not None:
             raise ValueError(
                 "`class_weight` is given, expected `sample_weight`: one weight for each example."
             )
+        checks.positive("epochs", epochs)
+        if batch_size is not None:
+            checks.positive("batch_size", batch_size)
         data = self._checked(x, y, sample_weight)
         if not kwargs.get("steps_per_epoch") and not validation_split:
             data, kwargs["steps_per_epoch"] = endless(self, data, batch_size, shuffle)
@@ -58,8 +426,9 @@ class Model(keras.Model):
                 validation_data, kwargs["validation_steps"] = endless(
                     self, validation_data, validation_batch_size
                 )
+        callbacks = self._directed(callbacks)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        return super().fit(
+        history = super().fit(
             x,
             y,
             batch_size,
@@ -72,6 +441,28 @@ class Model(keras.Model):
             sample_weight=sample_weight,
             **kwargs,
         )
+        losses = history.history.get("loss", [0.0])
+        if not math.isfinite(losses[-1]):
+            first = next(i for i, value in enumerate(losses) if not math.isfinite(value))
+            warnings.warn(
+                f"The loss is {losses[-1]} from epoch {history.epoch[first] + 1} on, expected "
+                "finite numbers: a smaller learning rate, or data of a smaller range, may help.",
+                stacklevel=2,
+            )
+        return history
+
+    def _directed(self, callbacks: Any) -> Any:
+        """Tell callbacks that monitor a part of the loss which way is better.
+
+        Keras knows of `loss` and of compiled metrics alone.
+        """
+        ways = {**dict.fromkeys(self.parts, "min"), **self.measured}
+        each = getattr(callbacks, "callbacks", callbacks)
+        for callback in keras.tree.flatten(each or []):
+            way = ways.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
+            if way is not None and getattr(callback, "mode", None) == "auto":
+                callback.mode = way
+        return callbacks
 
     def evaluate(
         self,
@@ -83,21 +474,23 @@ class Model(keras.Model):
         steps=None,
         **kwargs,
     ):
-        """Evaluates as `keras.Model.evaluate` does; without `y` the target is the input."""
+        """Evaluate as `keras.Model.evaluate` does; without `y` the target is the input."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+            if batch_size is not None:
+                checks.positive("batch_size", batch_size)
             x, y, sample_weight = self._checked(x, y, sample_weight)
             if steps is None:
                 x, y, sample_weight = in_order(self, (x, y, sample_weight), batch_size)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-        """Predicts as `keras.Model.predict` does."""
+        """Predict as `keras.Model.predict` does."""
         if steps is None:
             (x,) = in_order(self, (x,), batch_size)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):
-        """The data to hand to Keras, after a look at them."""
+        """Return the data to hand to Keras, after a look at them."""
         if x is None:
             raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
         named = isinstance(x, Mapping)  # of several arrays, such as examples and their noise
@@ -106,59 +499,27 @@ class Model(keras.Model):
         else:
             x = checks.as_array("x", x)
         y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
+        if checks.is_array(sample_weight) and sample_weight.shape[1:] == (1,):
+            sample_weight = ops.reshape(sample_weight, (-1,))
         if named or checks.is_array(x):
             self.check_batch(x, y, sample_weight)
+            first = x
             if y is None and sample_weight is not None:
                 y = x["x"] if named else x  # Keras drops the weights of what has no target.
         else:
             batch, x = checks.first_batch(x)
-            self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+            first, *_ = unpacked = keras.utils.unpack_x_y_sample_weight(batch)
+            self.check_batch(*unpacked)
+        if not self.built:
+            self._build_for(first)
         return x, y, sample_weight
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The compiled loss, and what the layers add; without `y` it compares with the input."""
-        sample_weight = per_example(sample_weight, y_pred)
-        return super().compute_loss(x, target(x, y), y_pred, sample_weight, training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the compiled metrics; without `y` they compare with the input."""
-        sample_weight = per_example(sample_weight, y_pred)
-        return super().compute_metrics(x, target(x, y), y_pred, sample_weight)
-
-    def track(self, tracker: keras.metrics.Mean, value: Any, x: Any) -> None:
-        """Adds a batch's mean to an epoch's, a short last batch counting for less."""
-        # What `update_state` comes to with a weight, in fewer steps: they are a cost on PyTorch.
-        count = ops.cast(ops.shape(keras.tree.flatten(x)[0])[0], "float32")
-        tracker.total.assign_add(count * ops.cast(value, "float32"))
-        tracker.count.assign_add(count)
-
-    def compile(self, *args, jit_compile: bool | str = "auto", **kwargs) -> None:
-        """Compiles as `keras.Model.compile` does."""
-        self._asked_jit_compile = jit_compile
-        super().compile(*args, jit_compile=jit_compile, **kwargs)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was given, in words that every backend understands."""
-        config = portable(super().get_compile_config())
-        if config:  # Keras keeps what "auto" came to, which is another thing on another backend
-            config["jit_compile"] = self._asked_jit_compile
-        return config
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Makes the step that `fit` repeats, as Keras does, with the optimizer ready before it.
-
-        Keras on TensorFlow would leave the optimizer's variables to the first step, and whatever
-        makes variables there is traced twice: half of what a short training takes.
-        """
-        if self.built and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as it was when saved, with its optimizer's variables."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
+    def _build_for(self, x: Any) -> None:
+        """Build the model for such examples: by `build` if it has one, else by a call."""
+        if type(self).build is not keras.Model.build:
+            self.build(keras.tree.map_structure(lambda part: (None, *part.shape[1:]), x))
+        else:
+            self(keras.tree.map_structure(lambda v: keras.KerasTensor((None, *v.shape[1:])), x))
 
     def _need_weights(self, method: str) -> None:
         if not self.built:
@@ -167,14 +528,18 @@ class Model(keras.Model):
                 "fit it first, or call `build(input_shape)`."
             )
 
+    # Files.
+
     def get_config(self) -> dict[str, Any]:
-        """What every model is made with; a subclass adds its own."""
-        dtype = keras.saving.serialize_keras_object(self.dtype_policy)
-        return {"name": self.name, "trainable": self.trainable, "dtype": dtype}
+        """Return the constructor's arguments, networks and other Keras objects serialized."""
+        serialize = keras.saving.serialize_keras_object
+        base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
+        config = {**base, **self.aside.arguments}
+        return {name: serialize(value) for name, value in config.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
-        """Rebuilds a model from `get_config()`, its networks included."""
+        """Make a model from `get_config()`, its networks included."""
         return cls(
             **{
                 name: keras.saving.deserialize_keras_object(value, custom_objects)
@@ -183,14 +548,14 @@ class Model(keras.Model):
         )
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves where the random numbers stand too, which Keras leaves out of its files."""
+        """Save the state of the random numbers too, which Keras leaves out of its files."""
         super().save_own_variables(store)
         states = [ops.convert_to_numpy(state) for state in random_states(self)]
         if states:
             store[RANDOM] = np.stack(states).astype("int64")
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads them, so that training goes on with the noise that would have come next."""
+        """Load it, so that training goes on with the noise that would have come next."""
         states = random_states(self)
         if RANDOM in store.keys() and len(store[RANDOM]) == len(states):
             for state, saved in zip(states, np.asarray(store[RANDOM]), strict=True):
@@ -198,17 +563,18 @@ class Model(keras.Model):
         super().load_own_variables({key: store[key] for key in store.keys() if key != RANDOM})
 
     def save_to_preset(self, folder: str | Path, dtype: str = "float32") -> None:
-        """Writes `config.json`, `metadata.json` and `model.weights.h5` to `folder`.
+        """Write `config.json`, `metadata.json` and `model.weights.h5` to `folder`.
 
         Args:
             folder: A new folder, or an earlier preset's.
-            dtype: Of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
+            dtype: Type of the weights on disk: `"float16"` takes half the bytes and keeps three
+                digits.
         """
         presets.save(self, folder, dtype)
 
     @classmethod
     def from_preset(cls, name: str | Path) -> Self:
-        """Reads a model of this class, or of one that derives from it.
+        """Read a model of this class, or of one that derives from it.
 
         Args:
             name: A preset of the zoo (`kerasae.zoo.presets()` lists them), a folder that
@@ -217,28 +583,67 @@ class Model(keras.Model):
         return presets.load(cls, name)
 
 
-def target(x: Any, y: Any) -> Any:
-    """What a reconstruction is held against: `y` where there is one, else the input."""
-    return x if y is None else y
+def _sum(term: Tensor | Among, size: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the sum of a term over the batch, and how many examples it is of."""
+    if isinstance(term, Among):
+        values, counts = term
+        size = ops.sum(counts)
+        values = counts * values
+    else:
+        values = _one_each(term)
+        if not len(values.shape):  # one number for the whole batch
+            values = values * (size if weight is None else 1.0)
+    return ops.sum(values if weight is None else weight * values), size
 
 
-class _Mean(keras.losses.Loss):
-    """The loss of an example is the value that is given for it."""
+def _add(tracker: keras.metrics.Mean, whole: Tensor, size: Tensor) -> None:
+    """Add a batch's sum to an epoch's: a short last batch counts for less."""
+    whole, size = devices.totals(whole, size)
+    tracker.total.assign_add(whole)
+    tracker.count.assign_add(size)
 
-    def call(self, y_true, y_pred):
-        return y_pred
+
+def _total(losses: list[Tensor]) -> Tensor:
+    return sum((ops.sum(ops.cast(loss, "float32")) for loss in losses), 0.0)
 
 
-def batch_mean(values: Any, sample_weight: Any = None) -> Any:
-    """The mean of one value for each example, as Keras takes it of its own losses.
+def _one_each(term: Tensor) -> Tensor:
+    """Average several samples of each example, `(k, n)`."""
+    return ops.mean(term, axis=0) if len(term.shape) > 1 else term
 
-    That is in float32, times the example's weight, and divided by the number of replicas.
+
+def _spread(term: Tensor | Among, size: Tensor) -> Tensor:
+    """Return a mean over some examples as numbers whose mean over all examples it is."""
+    if not isinstance(term, Among):
+        return term
+    counts, size = devices.totals(ops.sum(term.counts), ops.cast(size, "float32"))
+    return term.values * term.counts * size / ops.maximum(counts, 1.0)
+
+
+def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a model was made with, defaults included.
+
+    An argument that a constructor hands on to its parent's has the parent's default.
     """
-    return _Mean(name="mean", dtype="float32")(values, values, sample_weight)
-
-
-def per_example(sample_weight: Any, y_pred: Any) -> Any:
-    """Weights of shape (n,) as (n, 1, …): a loss per pixel would match them with the columns."""
-    if sample_weight is None or len(sample_weight.shape) != 1:
-        return sample_weight
-    return ops.reshape(sample_weight, (-1,) + (1,) * (len(y_pred.shape) - 2))
+    found: dict[str, Any] = {}
+    for parent in cls.__mro__:
+        if parent is Model:
+            break
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        for parameter in named:
+            if parameter.default is not parameter.empty:
+                found.setdefault(parameter.name, parameter.default)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    signature = inspect.signature(cls.__init__)
+    first, *_ = signature.parameters  # the model itself
+    for name, value in signature.bind(None, *args, **kwargs).arguments.items():
+        handed_on = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        found |= value if handed_on else {name: value}
+    del found[first]
+    for name in ("name", "trainable", "dtype"):  # Keras's own, which it may have changed
+        found.pop(name, None)
+    return found

@@ -16,15 +16,17 @@ gradual unfreezing.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, surgery
-from kerasae.models.base import Model
-from kerasae.training.streams import predictions
+from kerasae import checks
+from kerasae.engine import graphs, internals
+from kerasae.losses import EachLoss
+from kerasae.models.base import Among, Model
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -41,8 +43,7 @@ class Classifier(Model):
     where there are none; the reconstruction is averaged over all examples. With
     `sample_weight` w each example's terms count w times in these averages.
 
-    Called, the model gives logits, with a decoder also the reconstruction; `predict` gives
-    probabilities.
+    Called, the model gives the probabilities p(c|x), as `predict` does.
 
     Metrics: `loss` (Keras's average of the batches' losses), `cross_entropy` and `accuracy`,
     which are averages over the labelled examples of an epoch, and with a decoder
@@ -89,6 +90,9 @@ class Classifier(Model):
     ['accuracy', 'cross_entropy', 'loss', 'reconstruction']
     """
 
+    measured: Mapping[str, str | None] = {"accuracy": "max"}
+    loss_is = "it is the cross entropy, and with a decoder `reconstruction_loss` is its other part"
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -110,25 +114,27 @@ class Classifier(Model):
                 f"`encoder` is a {type(encoder).__name__}, expected the encoder in it: pass its "
                 "`.encoder`."
             )
-        self.encoder = surgery.copied("encoder", encoder) if copy else encoder
+        self.encoder = graphs.copied("encoder", encoder) if copy else encoder
         if decoder is not None:
             decoder = checks.network("decoder", decoder)
-            decoder = surgery.copied("decoder", decoder) if copy else decoder
+            decoder = graphs.copied("decoder", decoder) if copy else decoder
         self.decoder = decoder
         self.head = _head(head, self.classes)
         self.corruption = checks.layer("corruption", corruption)
         self.reconstruction_loss = reconstruction_loss
-        self._each = _loss("reconstruction_loss", reconstruction_loss)
+        self.error = EachLoss("reconstruction_loss", reconstruction_loss)
         self.reconstruction_weight = checks.not_negative(
             "reconstruction_weight", reconstruction_weight
         )
-        self.cross_entropy_tracker = keras.metrics.Mean(name="cross_entropy")
-        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
-        if decoder is not None:
-            self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self.fixed = fixed
-        if self.encoder.built and getattr(self.encoder, "inputs", None):
-            self.build(self.encoder.input_shape)  # else Keras builds on first use
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("cross_entropy", *(["reconstruction"] if self.decoder is not None else []))
+
+    def input_shape_of_networks(self):
+        built = self.encoder.built and getattr(self.encoder, "inputs", None)
+        return self.encoder.input_shape if built else None
 
     @classmethod
     def from_classifier(
@@ -171,8 +177,8 @@ class Classifier(Model):
                 "functional or built Sequential model, or its encoder given to the constructor."
             )
         if copy:
-            trained = surgery.copied("trained", trained)
-        inputs, code = surgery.input_of("trained", trained), surgery.cut_at(trained, cut)
+            trained = graphs.copied("trained", trained)
+        inputs, code = graphs.input_of("trained", trained), graphs.cut_at(trained, cut)
         whole = len(trained.outputs) == 1 and trained.outputs[0] is code
         encoder = trained if whole else keras.Model(inputs, code, name="encoder")
         return cls(encoder, classes, head, fixed=fixed, copy=False, **kwargs)
@@ -180,7 +186,7 @@ class Classifier(Model):
     def build(self, input_shape: Any) -> None:
         """Builds all networks, checks that one takes what the other gives, and fixes layers."""
         if getattr(self.encoder, "inputs", None):
-            inputs = surgery.input_of("encoder", self.encoder)
+            inputs = graphs.input_of("encoder", self.encoder)
         elif isinstance(input_shape, dict):
             inputs = {name: keras.KerasTensor(shape) for name, shape in input_shape.items()}
         else:
@@ -205,6 +211,7 @@ class Classifier(Model):
         self._reconstructs(inputs, code)
         self._input_shape = None if isinstance(inputs, dict) else tuple(inputs.shape[1:])
         self.built = True
+        internals.called(self)
         self._fix()
 
     def _reconstructs(self, inputs: Any, code: keras.KerasTensor) -> None:
@@ -226,61 +233,54 @@ class Classifier(Model):
                 f"shape of the input, {tuple(inputs.shape[1:])}."
             )
 
-    def call(self, x, training=False):
-        """The logits head(f(x̃)), and with a decoder the reconstruction g(f(x̃))."""
+    # The mathematics.
+
+    def compute(self, x, training):
         if self.corruption is not None:
             x = self.corruption(x, training=training)  # x̃ ~ C(x̃|x)
         code = self.encoder(x, training=training and self.fixed != "all")  # h = f(x̃)
         logits = ops.cast(self.head(code, training=training), "float32")
-        if self.decoder is None:
-            return logits
-        reconstruction = ops.cast(self.decoder(code, training=training), "float32")  # x̂ = g(h)
-        return {"logits": logits, "reconstruction": reconstruction}
+        found = {"code": code, "logits": logits, "output": ops.softmax(logits)}  # p(c|x̃)
+        if self.decoder is not None:
+            found["reconstruction"] = self.decoder(code, training=training)  # x̂ = g(h)
+        return found
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs) -> None:
-        """Compiles as `keras.Model.compile` does; the loss is the class's own."""
-        if loss is not None:
-            raise ValueError(
-                f"`loss` is {loss!r}, expected none: it is the cross entropy, and with a decoder "
-                "`reconstruction_loss` is the other part of it."
-            )
+    def terms(self, x, y, found):
+        labels, labelled = _labels(y)
+        each = keras.losses.sparse_categorical_crossentropy(
+            labels, found["logits"], from_logits=True
+        )
+        terms = {"cross_entropy": Among(each, labelled)}  # −log p(c|x)
+        if self.decoder is not None:
+            terms["reconstruction"] = self.error(x, found["reconstruction"])  # L(x, g(f(x̃)))
+        return terms
+
+    def combine(self, terms, found):
+        loss = terms["cross_entropy"]
+        if self.decoder is not None:
+            loss = loss + self.reconstruction_weight * terms["reconstruction"]
+        return loss
+
+    def measures(self, x, y, found):
+        labels, labelled = _labels(y)
+        right = ops.cast(ops.argmax(found["logits"], axis=-1), "int32") == labels
+        return {"accuracy": Among(ops.cast(right, "float32"), labelled)}
+
+    def compile(self, optimizer="adam", metrics=None, **kwargs) -> None:
+        """Compile as `keras.Model.compile` does; the loss is the class's own."""
         if metrics and self.decoder is not None:
             raise ValueError(
                 "`metrics` are given, expected `weighted_metrics`: examples without a label weigh "
                 "nothing there."
             )
-        # Not by plain assignment: Keras would count the metrics in it a second time.
-        object.__setattr__(self, "_compiled_with", {"metrics": metrics, **kwargs})
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Cross entropy + λ · reconstruction, plus what regularizers in the networks add."""
-        labels, labelled = _labels(y)
-        weight = 1.0 if sample_weight is None else _flat(sample_weight, "float32")
-        logits = y_pred if self.decoder is None else y_pred["logits"]
-        count = ops.sum(labelled)
-        share = labelled / ops.maximum(count, 1.0)  # 1 / labelled examples, 0 without a label
-        each = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        loss = cross_entropy = ops.sum(share * weight * each)  # mean of −log p(c|x)
-        self.cross_entropy_tracker.update_state(cross_entropy, sample_weight=count)
-        right = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
-        accuracy = ops.sum(share * ops.cast(right, "float32"))
-        self.accuracy_tracker.update_state(accuracy, sample_weight=count)
-        if self.decoder is not None:
-            each = self._each(ops.cast(x, "float32"), y_pred["reconstruction"])
-            each = ops.mean(ops.reshape(each, (ops.shape(labels)[0], -1)), axis=1)
-            reconstruction = ops.mean(weight * each)  # mean of L(x, g(f(x̃)))
-            self.track(self.reconstruction_tracker, reconstruction, x)
-            loss = loss + self.reconstruction_weight * reconstruction
-        return loss + sum(ops.sum(added) for added in self.losses)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the compiled metrics with probabilities; no label weighs nothing."""
+        """Update the compiled metrics; an example without a label weighs nothing."""
         labels, weight = _labels(y)
         if sample_weight is not None:
             weight = weight * _flat(sample_weight, "float32")
-        logits = y_pred if self.decoder is None else y_pred["logits"]
-        return super().compute_metrics(x, labels, ops.softmax(logits), weight)
+        return super().compute_metrics(x, labels, y_pred, weight)
 
     def fix(self, fixed: str | int | None) -> None:
         """Changes which of the encoder's layers stay fixed, as `fixed` in the constructor.
@@ -297,22 +297,22 @@ class Classifier(Model):
                 raise
         if self.compiled:
             fresh = type(self.optimizer).from_config(self.optimizer.get_config())
-            self.compile(optimizer=fresh, **self._compiled_with)
+            self.compile(optimizer=fresh, **self.aside.compiled)
 
     def _fix(self) -> None:
         """Sets every layer's `trainable`."""
-        layers = surgery.layers_of(self.encoder)
+        layers = graphs.layers_of(self.encoder)
         count = self._fixed_count(layers)
-        surgery.set_trainable(self.encoder, self.fixed != "all")
+        graphs.set_trainable(self.encoder, self.fixed != "all")
         for index, layer in enumerate(layers):
-            surgery.set_trainable(layer, index >= count)
+            graphs.set_trainable(layer, index >= count)
 
     def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
         """How many of the encoder's layers, from the input on, are fixed."""
         if self.fixed is None or self.fixed == "all":
             return len(layers) if self.fixed else 0
         if isinstance(self.fixed, str):
-            return layers.index(surgery.named("fixed", self.fixed, layers)) + 1
+            return layers.index(graphs.named("fixed", self.fixed, layers)) + 1
         weighted = [index for index, layer in enumerate(layers) if layer.weights]
         if isinstance(self.fixed, bool) or not isinstance(self.fixed, int):
             raise ValueError(
@@ -350,7 +350,7 @@ class Classifier(Model):
         epochs, layers = checks.positive("epochs", epochs), checks.positive("layers", layers)
         if not self.built:
             raise ValueError("The encoder has no weights yet, expected a pretrained one.")
-        count = sum(bool(layer.weights) for layer in surgery.layers_of(self.encoder))
+        count = sum(bool(layer.weights) for layer in graphs.layers_of(self.encoder))
         whole = keras.callbacks.History()
         whole.set_model(self)
         whole.on_train_begin()
@@ -374,7 +374,7 @@ class Classifier(Model):
         first = next(iter(x.values())) if isinstance(x, dict) else x
         checks.same_length(x=first, y=y)
         if sample_weight is not None:
-            checks.array("sample_weight", sample_weight)
+            checks.weights("sample_weight", sample_weight)
             checks.same_length(x=first, sample_weight=sample_weight)
 
     def _check_input(self, x: Any) -> None:
@@ -394,7 +394,7 @@ class Classifier(Model):
         scales = (keras.layers.Rescaling, keras.layers.Normalization)
         first = [
             layer
-            for layer in surgery.layers_of(network)
+            for layer in graphs.layers_of(network)
             if not isinstance(layer, keras.layers.InputLayer)
         ]
         integers = tokens or isinstance(first[0] if first else None, scales)
@@ -410,39 +410,35 @@ class Classifier(Model):
         return x, y, sample_weight
 
     def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
-        """Predicts as `keras.Model.predict` does: the probabilities p(c|x), `(n, classes)`."""
+        """Predict as `keras.Model.predict` does: the probabilities p(c|x), `(n, classes)`."""
         x = _arrays(x)
         if isinstance(x, dict) or checks.is_array(x):
             self._check_input(x)
-        outputs = super().predict(x, *args, **kwargs)
-        logits = outputs if self.decoder is None else outputs["logits"]
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return scores / scores.sum(axis=1, keepdims=True)
+        return super().predict(x, *args, **kwargs)
 
     def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The most probable class of each example, `(n,)`."""
         return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=1)
 
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The codes h = f(x), without corruption."""
+        """Return the codes h = f(x), without corruption."""
         x = _arrays(x)
         self._check_input(x)
-        return predictions(self.encoder, x, batch_size)
+        return self.view("_codes")(x, batch_size)
+
+    def _codes(self, x):
+        return self.encoder(x, training=False)
 
     def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
+        """Return the constructor's arguments; the networks are the model's own by now."""
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "encoder": surgery.made_trainable(serialize(self.encoder)),  # `fixed` says what is not
-            "classes": self.classes,
+            "encoder": graphs.made_trainable(serialize(self.encoder)),  # `fixed` says what is not
             "head": serialize(self.head),
             "decoder": serialize(self.decoder),
             "fixed": self.fixed,
-            "reconstruction_loss": serialize(self.reconstruction_loss),
-            "reconstruction_weight": self.reconstruction_weight,
-            "corruption": serialize(self.corruption),
-            "copy": False,  # the networks that `from_config` makes are the model's own
+            "copy": False,
         }
 
 
@@ -476,14 +472,3 @@ def _head(head: Any, classes: int) -> keras.layers.Layer:
     if softmax or isinstance(last, keras.layers.Softmax):
         raise ValueError("`head` ends in a softmax, expected logits: the classifier adds its own.")
     return head
-
-
-def _loss(name: str, loss: Any) -> Any:
-    """The unreduced form of a Keras loss: L(x, x̂) with one number for each vector."""
-    try:
-        found = keras.losses.get(loss)
-    except (TypeError, ValueError):
-        found = None
-    if found is None:
-        raise ValueError(f"`{name}` is {loss!r}, expected a Keras loss such as 'mse'.")
-    return found.call if isinstance(found, keras.losses.Loss) else found

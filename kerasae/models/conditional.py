@@ -26,23 +26,22 @@ from keras import ops
 
 from kerasae import checks, nets, posteriors, priors
 from kerasae.distributions import Distribution
+from kerasae.engine import internals
+from kerasae.engine.streams import predictions
 from kerasae.evaluation.arithmetic import straight
-from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.base import target
 from kerasae.models.variational import Densities, VariationalAutoencoder
-from kerasae.training.streams import predictions
 
 Tensor = Any
 
 PRIORS = ("learned", "fixed", "none")
 
 
-class Told(NamedTuple):
-    """What the networks are told of a batch, drawn and computed once for all of them."""
+class Conditioned(NamedTuple):
+    """A batch with its encoded condition c′, drawn and computed once for all networks."""
 
     x: Tensor
-    condition: Tensor  # what the condition network gave
-    image: Tensor | None  # the condition itself, where it is a part of x
+    condition: Tensor  # c′
+    image: Tensor | None  # the condition itself, if it is a part of x
     training: bool
 
 
@@ -103,8 +102,6 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         prior: str | priors.Prior = "learned",
         prior_network: keras.Model | None = None,
         complete: bool = False,
-        *,
-        build: bool = True,
         **kwargs,
     ) -> None:
         given = isinstance(prior, priors.Prior)
@@ -114,18 +111,14 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                 f"`prior` is {prior!r}, expected 'learned', 'fixed', 'none', or one of "
                 "`kerasae.priors`."
             )
-        super().__init__(encoder, decoder, prior=prior if given else None, build=False, **kwargs)
+        super().__init__(encoder, decoder, prior=prior if given else None, **kwargs)
         self.prior_kind = kind
         self.classes = None if classes is None else checks.positive("classes", classes, 2)
         self.condition_network = _optional("condition_network", condition_network)
         self.condition_corruption = checks.layer("condition_corruption", condition_corruption)
         self.prior_network = _optional("prior_network", prior_network)
         self.complete = bool(complete)
-        self._told: Told | None = None
         self._check_arguments()
-        self._own_prior_network = prior_network is None
-        if build:
-            self._build_early()
 
     def _check_arguments(self) -> None:
         if self.classes is not None and (self.complete or self.condition_corruption is not None):
@@ -154,16 +147,16 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                     "`kerasae.nets.conditional_mlp` do."
                 )
 
-    def _build_early(self) -> None:
-        """Builds at once where the shapes are known; else Keras builds on first use."""
+    def input_shape_of_networks(self):
         networks = [self.encoder, self.condition_network]
-        if all(each is None or (each.built and getattr(each, "inputs", None)) for each in networks):
-            shape, condition = self.encoder.input_shape
-            if self.classes is not None:
-                condition = (None,)
-            elif self.condition_network is not None:
-                condition = self.condition_network.input_shape
-            self.build({"x": shape, "condition": condition})
+        if not all(n is None or (n.built and getattr(n, "inputs", None)) for n in networks):
+            return None
+        shape, condition = self.encoder.input_shape
+        if self.classes is not None:
+            condition = (None,)
+        elif self.condition_network is not None:
+            condition = self.condition_network.input_shape
+        return {"x": shape, "condition": condition}
 
     def build(self, input_shape: dict[str, tuple[int | None, ...]]) -> None:
         """Builds the networks and checks that each takes what the others give."""
@@ -191,6 +184,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         self._shapes = {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
         self._check_logits()
         self.built = True
+        internals.called(self)
 
     def _build_prior_network(self, told, code):
         numbers = (*code.shape[1:-1], 2 * code.shape[-1])
@@ -224,40 +218,44 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                 f"shape {tuple(tensor.shape[1:])}: expected the same shape."
             )
 
-    # The three distributions, each told c.
+    # The three distributions, each conditioned on c.
 
-    def _tell(self, x, training=False):
-        """The batch with c′, drawn and computed once: from here on it is handed around."""
-        if isinstance(x, Told):
+    def read(self, x: Any, training: bool = False) -> Conditioned:
+        """Return the batch with c′, drawn and computed once."""
+        if isinstance(x, Conditioned):
             return x
         x, condition = (ops.convert_to_tensor(part) for part in self._parts(x))
         if self.condition_corruption is not None:
             condition = self.condition_corruption(condition, training=training)
-        told = condition
+        image = condition if self.complete else None
+        return Conditioned(x, self._encoded(condition, training), image, training)
+
+    def _encoded(self, condition, training=False):
+        """c′ of conditions."""
         if self.classes is not None:
             labels = ops.cast(ops.reshape(condition, (-1,)), "int32")
-            told = ops.one_hot(labels, self.classes, dtype=self.compute_dtype)
+            condition = ops.one_hot(labels, self.classes, dtype=self.compute_dtype)
         if self.condition_network is not None:
-            told = self.condition_network(told, training=training)
-        return Told(x, told, condition if self.complete else None, training)
+            condition = self.condition_network(condition, training=training)
+        return condition
 
     def posterior(self, x: Any, training: bool = False) -> Distribution:
         """q(z|x, c), for a batch of examples and their conditions."""
-        told = self._tell(x, training)
-        numbers = self.encoder([told.x, told.condition], training=training)
+        x = self.read(x, training)
+        numbers = self.encoder([x.x, x.condition], training=training)
         return posteriors.distribution(self.posterior_kind, numbers)
 
     def prior_at(self, x: Any) -> Distribution:
         """p(z|c); N(0, I) where there is none, which is where `sample` draws then."""
         if self.prior_kind != "learned":
             return self.prior.distribution()
-        told = self._tell(x)
-        numbers = self.prior_network(told.condition, training=told.training)
+        x = self.read(x)
+        numbers = self.prior_network(x.condition, training=x.training)
         return posteriors.distribution("diagonal", numbers)
 
     def likelihood_at(self, z: Tensor, x: Any, training: bool = False) -> Distribution:
         """p(x|z, c), for samples z of shape (k, n, …)."""
-        return super().likelihood_at(z, self._tell(x, training), training)
+        return super().likelihood_at(z, self.read(x, training), training)
 
     def log_densities(self, x: Any, count: int = 1, seed: Any = None) -> Densities:
         """Samples z_i ~ q(z|x, c), and log p(x|z_i, c), log p(z_i|c), log q(z_i|x, c).
@@ -272,13 +270,13 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                 "`prior` is 'none', expected 'learned', 'fixed' or one of `kerasae.priors`: "
                 "without p(z|c) there is no bound of log p(x|c), and no estimate of it."
             )
-        return super().log_densities(self._tell(x), count, seed)
+        return super().log_densities(self.read(x), count, seed)
 
     def _decode_all(self, z, x, count, training):
-        told = x.condition
+        condition = x.condition
         if count > 1:  # the k samples of all examples, one after the other
-            told = ops.tile(told, (count,) + (1,) * (len(told.shape) - 1))
-        return self.decoder([z, told], training=training)
+            condition = ops.tile(condition, (count,) + (1,) * (len(condition.shape) - 1))
+        return self.decoder([z, condition], training=training)
 
     def _likelihood(self, decoded, x):
         return self._distribution(decoded, x.image, len(decoded.shape) - 2)
@@ -293,41 +291,22 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return _Completed(self.likelihood.distribution(decoded, 1), decoded, event_axes, image)
 
     def _example(self, x):
-        return self._parts(x)[0] if isinstance(x, (Mapping, Told)) else x
+        return self._parts(x)[0] if isinstance(x, (Mapping, Conditioned)) else x
 
-    def _corrupted(self, x, training):
-        if isinstance(x, Told):
-            return x._replace(x=super()._corrupted(x.x, training))
-        return super()._corrupted(x, training)
+    def target(self, x, y, found):
+        return self._example(super().target(x, y, found))
+
+    def corrupted(self, x, training):
+        return x._replace(x=super().corrupted(x.x, training))
 
     def _divergence_weight(self):
         return 0.0 if self.prior_kind == "none" else super()._divergence_weight()
-
-    # Training.
-
-    def call(self, x, training=False):
-        """The mean of p(x|z, c), at a sample z ~ q(z|x, c) in training, elsewhere at its mean."""
-        told = self._tell(x, training)
-        self._told = None if self._predicting else told  # the loss must see the same draw of c
-        return super().call(told, training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """−E_q log p(x|z, c) + β KL(q(z|x, c)‖p(z|c)), plus what layers of the networks add."""
-        told, self._told = self._told, None
-        if told is None or self._pass is None or self._pass.output is not y_pred:
-            told = self._tell(x, training)
-        y = self._example(target(x, y))
-        return super().compute_loss(told, y, y_pred, sample_weight, training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the compiled metrics, which compare with the examples."""
-        return super().compute_metrics(x, self._example(target(x, y)), y_pred, sample_weight)
 
     # Data.
 
     def _parts(self, x):
         """The examples and conditions of a batch."""
-        if isinstance(x, Told):
+        if isinstance(x, Conditioned):
             return x.x, x.condition
         if not isinstance(x, Mapping):
             raise ValueError(
@@ -381,28 +360,19 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     # Use.
 
-    def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
-        """Predicts as `keras.Model.predict` does, from dicts: the reconstructions."""
-        if isinstance(x, Mapping):
-            x = self._pair(x, None)
-        self._predicting = True
-        try:
-            return super(Autoencoder, self).predict(x, *args, **kwargs)
-        finally:
-            self._predicting = False
+    def _examples(self, x: Any) -> Any:
+        return self._pair(x, None) if isinstance(x, Mapping) else x
 
     def encode(self, x: Any, condition: Any = None, batch_size: int = 256) -> np.ndarray:
-        """The codes: the means of q(z|x, c).
+        """Return the codes: the means of q(z|x, c).
 
         Args:
             x: Examples, or the dict of them and their conditions.
             condition: One for each example.
             batch_size: Examples at a time.
         """
-        pair = self._pair(x, condition)
-        inputs = [_numpy(pair["x"]), self._told_array(pair["condition"], batch_size)]
-        numbers = predictions(self.encoder, inputs, batch_size)
-        return _numpy(posteriors.distribution(self.posterior_kind, numbers).mean)
+        pair = {name: _numpy(part) for name, part in self._pair(x, condition).items()}
+        return self.view("_codes")(pair, batch_size)
 
     def decode(self, code: Any, condition: Any, batch_size: int = 256) -> np.ndarray:
         """The means of p(x|z, c) at the given codes, each with its condition."""
@@ -442,8 +412,8 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         condition = self._checked_condition(condition)
         seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
         if self.prior_kind == "learned":
-            told = self._told_array(condition, batch_size)
-            numbers = predictions(self.prior_network, told, batch_size)
+            encoded = self._encoded_array(condition, batch_size)
+            numbers = predictions(self.prior_network, encoded, batch_size)
             z = np.moveaxis(
                 _numpy(posteriors.distribution("diagonal", numbers).sample(count, seed)), 0, 1
             )
@@ -485,40 +455,20 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         images = self._answers(codes, condition)
         return images.reshape((len(images), side, side, *images.shape[2:]))
 
-    def _told_array(self, condition, batch_size):
+    def _encoded_array(self, condition, batch_size):
         """c′ of conditions, outside training."""
-        told = _numpy(condition)
-        if self.classes is not None:
-            told = np.eye(self.classes, dtype="float32")[told.reshape(-1).astype("int64")]
-        if self.condition_network is not None:
-            told = predictions(self.condition_network, told, batch_size)
-        return told
+        return self.view("_encoded")(_numpy(condition), batch_size)
 
     def _answers(self, codes, condition, batch_size=256, pixels=False, seed=None):
         """The means of p(x|z, c), or samples of it, for several codes (n, k, …) of each c."""
         count = codes.shape[1]
-        told = np.repeat(self._told_array(condition, batch_size), count, axis=0)
+        encoded = np.repeat(self._encoded_array(condition, batch_size), count, axis=0)
         flat = codes.reshape((-1, *codes.shape[2:]))
-        decoded = predictions(self.decoder, [flat, told], batch_size)
+        decoded = predictions(self.decoder, [flat, encoded], batch_size)
         image = np.repeat(_numpy(condition), count, axis=0) if self.complete else None
         p = self._distribution(decoded, image, decoded.ndim - 1)
         x = _numpy(p.sample(seed=seed) if pixels else p.mean)
         return x.reshape((*codes.shape[:2], *x.shape[1:]))
-
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        serialize = keras.saving.serialize_keras_object
-        config = super().get_config()
-        standard = self.prior_kind != "fixed" or type(self.prior) is priors.StandardNormal
-        return {
-            **config,
-            "classes": self.classes,
-            "condition_network": serialize(self.condition_network),
-            "condition_corruption": serialize(self.condition_corruption),
-            "prior": self.prior_kind if standard else config["prior"],
-            "prior_network": None if self._own_prior_network else serialize(self.prior_network),
-            "complete": self.complete,
-        }
 
 
 class _Completed(Distribution):

@@ -64,10 +64,3 @@ class ContractiveAutoencoder(Autoencoder):
         own = Contractive(weight, method, projections, seed)
         penalties = [own, *checks.penalties("penalty", penalty)]
         super().__init__(encoder, decoder, corruption, penalties, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        config = super().get_config()
-        first = self.penalties[0]
-        own = {name: getattr(first, name) for name in ("weight", "method", "projections", "seed")}
-        return {**config, **own, "penalty": config["penalty"][1:] or None}

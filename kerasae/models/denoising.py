@@ -84,8 +84,8 @@ class DenoisingAutoencoder(Autoencoder):
         finally:
             self._pairs, self.train_function = False, None
 
-    def _corrupted(self, x, training):
-        return super()._corrupted(x, training and not self._pairs)
+    def corrupted(self, x, training):
+        return super().corrupted(x, training and not self._pairs)
 
     def score_field(self, x: Any, stddev: float | None = None, batch_size: int = 256) -> np.ndarray:
         """The estimated score of the noisy data's density, (g(f(x)) − x) / σ².

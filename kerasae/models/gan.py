@@ -23,18 +23,20 @@ Bottou, "Wasserstein GAN" (2017) and Gulrajani et al., "Improved training of Was
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, derivatives, nets, surgery
+from kerasae import checks, nets
+from kerasae.distributions.base import another
+from kerasae.engine import derivatives, graphs, internals
+from kerasae.engine.noise import Places
+from kerasae.engine.streams import predictions
 from kerasae.evaluation import arithmetic
-from kerasae.models.base import Model
-from kerasae.training.alternating import AlternatingModel
-from kerasae.training.streams import predictions
+from kerasae.models.base import Among, Batch, Model, Outcome, Player
 
 Tensor = Any
 
@@ -71,6 +73,7 @@ class Loss(NamedTuple):
     generator: Callable[[Tensor], Tensor]
     smooths: bool = True  # whether labels can be smoothed
     probability: bool = True  # whether σ(a) is a probability; else a is a score of its own
+    penalized: bool = False  # whether the gradient penalty comes on top of J(D)
 
 
 LOSSES = {
@@ -84,12 +87,12 @@ LOSSES = {
     "least_squares": Loss(least_squares, lambda fake: 0.5 * ops.square(fake - 1), True, False),
     # −a(G(z))
     "hinge": Loss(hinge, lambda fake: -fake, False, False),
-    "wasserstein": Loss(wasserstein, lambda fake: -fake, False, False),
+    "wasserstein": Loss(wasserstein, lambda fake: -fake, False, False, True),
 }
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class GAN(AlternatingModel, Model):
+class GAN(Model):
     """Two players: D minimises J(D), G minimises J(G).
 
     `fit(x)` draws fresh noise z for each step of each player; a round of k discriminator steps and
@@ -138,7 +141,9 @@ class GAN(AlternatingModel, Model):
     ((5, 2), (3, 2))
     """
 
-    takes_examples = False
+    parts = ("discriminator_loss", "generator_loss")
+    measured: Mapping[str, str | None] = {"real": None, "fake": None, "diversity": None}
+    loss_is = "a GAN's loss is chosen when it is made"
 
     def __init__(
         self,
@@ -155,8 +160,7 @@ class GAN(AlternatingModel, Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        self.loss_name = checks.one_of("loss", loss, tuple(LOSSES))
-        self.game = LOSSES[loss]
+        self.game = LOSSES[checks.one_of("loss", loss, tuple(LOSSES))]
         self.discriminator_steps = checks.positive("discriminator_steps", discriminator_steps)
         self.simultaneous = bool(simultaneous)
         if self.simultaneous and self.discriminator_steps > 1:
@@ -179,12 +183,9 @@ class GAN(AlternatingModel, Model):
         self._check_networks()
         self.averaged = None
         if self.average is not None:
-            self.averaged = surgery.copied("generator", generator)
-            surgery.set_trainable(self.averaged, False)
-        self.seed = keras.random.SeedGenerator()
-        names = ("discriminator_loss", "generator_loss", "real", "fake", "diversity")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.build(generator.input_shape)
+            self.averaged = graphs.copied("generator", generator)
+            graphs.set_trainable(self.averaged, False)
+        self.seed_generator = keras.random.SeedGenerator()
 
     @classmethod
     def mlp(
@@ -283,119 +284,94 @@ class GAN(AlternatingModel, Model):
         check_logit("discriminator", self.discriminator)
         normalized = any(
             isinstance(layer, keras.layers.BatchNormalization)
-            for layer in surgery.layers_of(self.discriminator)
+            for layer in graphs.layers_of(self.discriminator)
         )
-        if self.loss_name == "wasserstein" and self.gradient_penalty and normalized:
+        if self.game.penalized and self.gradient_penalty and normalized:
             raise ValueError(
                 "`discriminator` has batch normalisation, expected none: the gradient penalty "
                 "of the loss 'wasserstein' asks about each example alone."
             )
 
+    def input_shape_of_networks(self):
+        return self.generator.input_shape
+
     def build(self, input_shape: Any = None) -> None:
-        """Nothing is left to build: both networks come built."""
+        """Build nothing: both networks come built."""
         self.built = True
+        internals.called(self)
 
-    def call(self, z, training=False):
+    # The mathematics.
+
+    def compute(self, z, training):
         """The samples G(z); for a conditional GAN z is `[z, one-hot label]`."""
-        return self.generator(z, training=training)
+        return {"output": self.generator(z, training=training)}
 
-    def compile(self, optimizer: Any = None, **kwargs) -> None:
-        """Compiles as `AlternatingModel.compile` does: one optimizer, or one for each player."""
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.get(name) is not None:
-                raise ValueError(
-                    f"`{name}` is given to `compile`, expected none: a GAN's loss is chosen when "
-                    "it is made, and it makes no prediction to compare."
-                )
-        if optimizer is None:
-            optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def player_variables(self) -> dict[str, list[keras.Variable]]:
-        """Each player's network."""
+    def players(self):
         return {
-            "discriminator": self.discriminator.trainable_variables,
-            "generator": self.generator.trainable_variables,
+            "discriminator": Player([self.discriminator], self.discriminate_batch),
+            "generator": Player([self.generator], self.generate_batch),
         }
 
-    def play(self, x, y, sample_weight):
-        """Plays k steps of the discriminator and one of the generator, or one of both at once."""
-        batch = self._batch(x, y, sample_weight)
-        losses = {
-            "discriminator": lambda: self._discriminator_loss(batch),
-            "generator": lambda: self._generator_loss(batch),
-        }
+    def play(self, batch):
+        """Play k steps of the discriminator and one of the generator, or one of both at once."""
         if self.simultaneous:
-            loss = sum(self.minimize_together(losses).values())
+            results = self.move(batch, "discriminator", "generator")
         else:
             k = self.discriminator_steps
-            loss = sum(self.minimize(losses["discriminator"], "discriminator") for _ in range(k))
-            loss = loss / k + self.minimize(losses["generator"], "generator")
+            results = [self.move(batch, "discriminator")[0] for _ in range(k)]
+            results = [(whole / k, *rest) for whole, *rest in results]
+            results += self.move(batch, "generator")
         if self.averaged is not None:
             self._update_average()
-        return loss
+        return results
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """J(D) + J(G), and what regularizers of the weights add."""
-        batch = self._batch(x, y, sample_weight)
-        return self._discriminator_loss(batch, training) + self._generator_loss(batch, training)
+    def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
+        """Return J(D) of real examples and as many samples."""
+        x, z, label = self._drawn_batch(batch, training)
+        fake = self.generator(_with(z, label), training=training)
+        fake = ops.stop_gradient(ops.cast(fake, "float32"))
+        a, a_fake = (self._logit(each, label, training) for each in (x, fake))
+        loss = self.game.discriminator(a, a_fake, self.label_smoothing)
+        if self.game.penalized and self.gradient_penalty:
+            noise = another(self.noise(training))
+            loss = loss + self.gradient_penalty * self._gradient_penalty(x, fake, label, noise)
+        sure = ops.sigmoid if self.game.probability else lambda a: a
+        measures = {"real": sure(a), "fake": sure(a_fake)}
+        return Outcome(loss, {"discriminator_loss": loss}, measures)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """The metrics, which the losses have updated."""
-        return self.get_metrics_result()
+    def generate_batch(self, batch: Batch, training: bool) -> Outcome:
+        """Return J(G) of as many samples as there are examples."""
+        x, z, label = self._drawn_batch(batch, training)
+        fake = self.generator(_with(z, label), training=training)
+        loss = self.game.generator(self._logit(fake, label, training))
+        # A batch of one example has no distances, and counts for nothing.
+        ratio = distances(ops.stop_gradient(fake)) / ops.maximum(distances(x), 1e-12)
+        count = ops.cast(ops.shape(x)[0] - 1, "float32")
+        diversity = Among(ops.reshape(ratio, (1,)), ops.reshape(count, (1,)))
+        return Outcome(loss, {"generator_loss": loss}, {"diversity": diversity})
 
-    def _batch(self, x, y, sample_weight):
-        """x, its z or `None`, its one-hot labels or `None`, its weights."""
-        x, z = examples_and_noise(x)
-        label, weight = None, 1.0
+    def _drawn_batch(self, batch, training):
+        """x, z, and one-hot labels or `None`."""
+        x, z = examples_and_noise(batch.x)
+        x, label = ops.cast(x, "float32"), None
         if self.classes is not None:
-            label = ops.one_hot(ops.reshape(ops.cast(y, "int32"), (-1,)), self.classes)
-        if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        return ops.cast(x, "float32"), z, label, weight
-
-    def _fake(self, x, z, label, training):
-        """Samples, one for each real example."""
+            label = ops.one_hot(ops.reshape(ops.cast(batch.y, "int32"), (-1,)), self.classes)
         if z is None:
-            z = self._noise(ops.shape(x)[0], self.seed)
-        return self.generator(_with(z, label), training=training)
+            z = self._noise(ops.shape(x)[0], self.noise(training))
+        return x, z, label
 
     def _logit(self, x, label, training):
         logit = self.discriminator(_with(x, label), training=training)
         return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
-    def _discriminator_loss(self, batch, training=True):
-        x, z, label, weight = batch
-        fake = ops.stop_gradient(ops.cast(self._fake(x, z, label, training), "float32"))
-        a, a_fake = (self._logit(each, label, training) for each in (x, fake))
-        loss = self.game.discriminator(a, a_fake, self.label_smoothing)
-        if self.loss_name == "wasserstein" and self.gradient_penalty:
-            loss = loss + self.gradient_penalty * self._gradient_penalty(x, fake, label)
-        loss = ops.mean(weight * loss)
-        for name, logit in (("real", a), ("fake", a_fake)):
-            value = ops.sigmoid(logit) if self.game.probability else logit
-            self.track(self.trackers[name], ops.mean(value), x)
-        self.track(self.trackers["discriminator_loss"], loss, x)
-        return loss + regularization([self.discriminator])
-
-    def _gradient_penalty(self, x, fake, label):
+    def _gradient_penalty(self, x, fake, label, noise):
         """(‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
         count, ones = ops.shape(x)[0], (1,) * (len(x.shape) - 1)
-        mix = keras.random.uniform((count, *ones), dtype="float32", seed=self.seed)
+        mix = _uniform((count, *ones), noise)
         between = mix * x + (1 - mix) * fake
         gradient = derivatives.gradient(lambda x: self._logit(x, label, False), between)
         square = ops.sum(ops.square(ops.reshape(gradient, (count, -1))), axis=1)
         return ops.square(ops.sqrt(square + 1e-12) - 1)  # the root has no derivative at 0
-
-    def _generator_loss(self, batch, training=True):
-        x, z, label, weight = batch
-        fake = self._fake(x, z, label, training)
-        loss = ops.mean(weight * self.game.generator(self._logit(fake, label, training)))
-        self.track(self.trackers["generator_loss"], loss, x)
-        # A batch of one example has no distances, and weighs nothing.
-        ratio = distances(ops.stop_gradient(fake)) / ops.maximum(distances(x), 1e-12)
-        self.track(self.trackers["diversity"], ratio, x[1:])
-        return loss + regularization([self.generator])
 
     def _update_average(self) -> None:
         """θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
@@ -409,8 +385,24 @@ class GAN(AlternatingModel, Model):
         """Draws z ~ p(z)."""
         shape = (count, *self.code_shape)
         if self.latent == "uniform":
-            return keras.random.uniform(shape, -1.0, 1.0, dtype="float32", seed=seed)
+            return 2 * _uniform(shape, seed) - 1
+        if isinstance(seed, Places):
+            return seed.normal(shape)
         return keras.random.normal(shape, dtype="float32", seed=seed)
+
+    # Data and training.
+
+    def compile(self, optimizer: Any = None, **kwargs) -> None:
+        """Compile with one optimizer, or one for each player."""
+        for name in ("metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` is given to `compile`, expected none: a GAN makes no prediction to "
+                    "compare."
+                )
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        super().compile(optimizer=optimizer, **kwargs)
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Checks shapes, lengths, finiteness, labels, and that G can reach the data's range."""
@@ -419,7 +411,7 @@ class GAN(AlternatingModel, Model):
             checks.array("z", z, self.code_shape)
             checks.same_length(x=x, z=z)
         checks.array("x", x, self.example_shape, integers=False)
-        last = getattr(surgery.last_activation(self.generator), "__name__", None)
+        last = getattr(graphs.last_activation(self.generator), "__name__", None)
         low, values = {"sigmoid": 0, "tanh": -1}.get(last), ops.convert_to_numpy(x)
         if low is not None and (values.min() < low or values.max() > 1):
             raise ValueError(
@@ -436,7 +428,7 @@ class GAN(AlternatingModel, Model):
                 "`y` is given, expected none, or `classes` in the GAN to make it conditional."
             )
         if sample_weight is not None:
-            checks.array("sample_weight", sample_weight, ())
+            checks.weights("sample_weight", sample_weight)
             checks.same_length(x=x, sample_weight=sample_weight)
 
     def sample(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
@@ -451,7 +443,7 @@ class GAN(AlternatingModel, Model):
         Returns:
             Array of shape `(count, …)`.
         """
-        seed = self.seed if seed is None else checks.positive("seed", seed, least=0)
+        seed = self.seed_generator if seed is None else checks.positive("seed", seed, least=0)
         z = self._noise(checks.positive("count", count), seed)
         return self.generate(ops.convert_to_numpy(z), labels)
 
@@ -519,22 +511,6 @@ class GAN(AlternatingModel, Model):
         labels = checks.label_of_each("labels", labels, count, self.classes)
         return np.eye(self.classes, dtype="float32")[labels]
 
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        return {
-            **super().get_config(),
-            "generator": keras.saving.serialize_keras_object(self.generator),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "loss": self.loss_name,
-            "discriminator_steps": self.discriminator_steps,
-            "simultaneous": self.simultaneous,
-            "label_smoothing": self.label_smoothing,
-            "gradient_penalty": self.gradient_penalty,
-            "average": self.average,
-            "classes": self.classes,
-            "latent": self.latent,
-        }
-
 
 def examples_and_noise(x: Any) -> tuple[Any, Any]:
     """The examples, and the z that data in a dict bring along, or `None`."""
@@ -550,7 +526,7 @@ def check_logit(name: str, network: keras.Model) -> None:
     gives = [tuple(each.shape[1:]) for each in network.outputs]
     if gives != [(1,)]:
         raise ValueError(f"`{name}` gives {gives}, expected [(1,)]: one logit.")
-    last = surgery.last_activation(network)
+    last = graphs.last_activation(network)
     if last not in (None, keras.activations.linear):
         raise ValueError(
             f"`{name}` ends in the activation {last.__name__!r}, expected the logit itself: a last "
@@ -558,10 +534,11 @@ def check_logit(name: str, network: keras.Model) -> None:
         )
 
 
-def regularization(networks: Iterable[keras.Model]) -> Tensor:
-    """What the regularizers of some networks' weights add to their player's loss."""
-    weights = [weight for network in networks for weight in network.trainable_variables]
-    return sum(w.regularizer(w) for w in weights if getattr(w, "regularizer", None) is not None)
+def _uniform(shape: tuple, seed: Any) -> Tensor:
+    """Numbers from (0, 1)."""
+    if isinstance(seed, Places):
+        return seed.uniform(shape)
+    return keras.random.uniform(shape, dtype="float32", seed=seed)
 
 
 def distances(x: Tensor) -> Tensor:

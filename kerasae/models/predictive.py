@@ -24,17 +24,17 @@ import numpy as np
 from keras import layers, ops
 
 from kerasae import checks
-from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.autoencoder import EncoderDecoder
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class PredictiveSparseDecomposition(Autoencoder):
+class PredictiveSparseDecomposition(EncoderDecoder):
     """Minimises ½‖x − Dz‖² + λ‖z‖₁ + (α/2)‖z − F(x)‖² over codes, dictionary and encoder in turn.
 
     The encoder is F and the decoder is z ↦ Dz, so `encode` is one pass, and `reconstruct` and
     `predict` give DF(x); `infer` gives the codes of least energy. All parts are sums over the
-    numbers of an example and averages over the batch; the loss is their sum, and `compile` takes
-    no other than the squared error. `fit(x, y)` infers the codes of y and foresees them from x.
+    numbers of an example and averages over the batch; the loss is their sum. `fit(x, y)` infers the
+    codes of y and foresees them from x. `compile` takes no other loss than the squared error.
 
     Metrics: `loss`, and its parts with their factors: `reconstruction`, `sparsity`, `prediction`.
 
@@ -44,8 +44,8 @@ class PredictiveSparseDecomposition(Autoencoder):
         sparsity: λ, the cost of a code's absolute values.
         prediction: α, the cost of a code's distance from what the encoder foresaw.
         steps: Steps of inference in training, a fixed number.
-
-    There is no place for a corruption or another penalty in E(x, z): both are refused.
+        corruption: C, as in `Autoencoder`: the encoder sees x̃, and E is that of x.
+        penalty: Ω(F(x̃), x̃), as in `Autoencoder`, which comes on top of E.
 
     Example:
 
@@ -69,20 +69,30 @@ class PredictiveSparseDecomposition(Autoencoder):
         steps: int = 20,
         **kwargs,
     ) -> None:
-        for name in ("corruption", "penalty"):
-            if kwargs.get(name) is not None:
-                raise ValueError(
-                    f"`{name}` is given, expected none: E(x, z) is all that is minimised, and "
-                    "noisy pairs go to `fit(x_noisy, x_clean)`."
-                )
         self.sparsity = checks.not_negative("sparsity", sparsity)
         self.prediction = checks.not_negative("prediction", prediction)
         self.steps = checks.positive("steps", steps)
         self.code_size = checks.positive("code_size", code_size)
         shape = checks.sizes("input_shape", input_shape)
-        self.sparsity_tracker = keras.metrics.Mean(name="sparsity")
-        self.prediction_tracker = keras.metrics.Mean(name="prediction")
         super().__init__(_encoder(shape, code_size), _decoder(shape, code_size), **kwargs)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        first, *penalty = super().parts
+        return (first, "sparsity", "prediction", *penalty)
+
+    def terms(self, x, y, found):
+        """E(x, z*), a function of D and F alone: the codes z* are inferred and then fixed."""
+        foreseen = ops.cast(found["code"], "float32")  # F(x̃), under every policy
+        x = _rows(y)
+        fixed = ops.stop_gradient(foreseen)  # no gradient flows through the inference
+        codes = sparse_codes(
+            x, self._atoms(), fixed, fixed, self.sparsity, self.prediction, self.steps
+        )
+        atoms = ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel)
+        parts = energy(x, ops.matmul(codes, atoms), codes, foreseen, self.sparsity, self.prediction)
+        names = "reconstruction", "sparsity", "prediction"
+        return dict(zip(names, parts, strict=True)) | self.penalty_term(found)
 
     @property
     def dictionary(self) -> np.ndarray:
@@ -94,39 +104,14 @@ class PredictiveSparseDecomposition(Autoencoder):
         """Dᵀ, the atoms as rows, as a constant."""
         return ops.stop_gradient(ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel))
 
-    def compile(self, optimizer="adam", loss="mse", **kwargs) -> None:
-        """Compiles as `keras.Model.compile` does; `loss` can only be the squared error."""
-        found = keras.losses.get(loss)
+    def compile(self, optimizer: Any = "adam", loss: Any = "mse", **kwargs) -> None:
+        """Compile as `keras.Model.compile` does; `loss` can only be the squared error."""
+        found = keras.losses.get(loss or "mse")
         if found is not keras.losses.mean_squared_error and not isinstance(
             found, keras.losses.MeanSquaredError
         ):
             raise ValueError(f"`loss` is {loss!r}, expected 'mse', the squared error of E(x, z).")
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """E(x, z*), a function of D and F alone: the codes z* are inferred and then fixed."""
-        foreseen = ops.cast(self.encoder(x), "float32")  # F(x), under every policy
-        x = _rows(x if y is None else y)
-        fixed = ops.stop_gradient(foreseen)  # no gradient flows through the inference
-        codes = sparse_codes(
-            x, self._atoms(), fixed, fixed, self.sparsity, self.prediction, self.steps
-        )
-        atoms = ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel)
-        parts = energy(x, ops.matmul(codes, atoms), codes, foreseen, self.sparsity, self.prediction)
-        trackers = self.reconstruction_tracker, self.sparsity_tracker, self.prediction_tracker
-        loss = 0.0
-        for tracker, part in zip(trackers, parts, strict=True):
-            if sample_weight is not None:
-                part = part * ops.cast(sample_weight, "float32")
-            self.track(tracker, ops.mean(part), x)
-            loss = loss + ops.mean(part)
-        return loss
-
-    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks what an autoencoder does, and that weights are one for each example."""
-        super().check_batch(x, y, sample_weight)
-        if sample_weight is not None:
-            checks.array("sample_weight", sample_weight, ())
+        super().compile(optimizer=optimizer, **kwargs)
 
     def infer(
         self,
@@ -155,7 +140,7 @@ class PredictiveSparseDecomposition(Autoencoder):
         steps = self.steps if steps is None else checks.positive("steps", steps)
         alpha = self._alpha(prediction)
         x, foreseen = self._pair(x, batch_size)
-        start = foreseen if start is None else self._codes("start", start, x)
+        start = foreseen if start is None else self._checked_codes("start", start, x)
         atoms = self._atoms()
         codes, values = [], []
         for first in range(0, len(x), batch_size):
@@ -173,7 +158,7 @@ class PredictiveSparseDecomposition(Autoencoder):
         """E(x, z) of each example at the codes given, `(n,)`; `prediction` as in `infer`."""
         alpha = self._alpha(prediction)
         x, foreseen = self._pair(x, batch_size)
-        code = self._codes("code", code, x)
+        code = self._checked_codes("code", code, x)
         decoded = code @ ops.convert_to_numpy(self._atoms())
         tensors = [ops.convert_to_tensor(part) for part in (x, decoded, code, foreseen)]
         return ops.convert_to_numpy(sum(energy(*tensors, self.sparsity, alpha)))
@@ -191,19 +176,11 @@ class PredictiveSparseDecomposition(Autoencoder):
         x = np.asarray(ops.convert_to_numpy(x), dtype="float32")
         return x.reshape((len(x), -1)), foreseen
 
-    def _codes(self, name: str, code: Any, x: np.ndarray) -> np.ndarray:
+    def _checked_codes(self, name: str, code: Any, x: np.ndarray) -> np.ndarray:
         code = checks.as_array(name, code)
         checks.array(name, code, (self.code_size,))
         checks.same_length(**{"x": x, name: code})
         return np.asarray(ops.convert_to_numpy(code), dtype="float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """What the model was made with; its networks follow from it."""
-        config = self._config_without_networks()
-        del config["corruption"], config["penalty"]  # there are none
-        names = "code_size", "sparsity", "prediction", "steps"
-        numbers = {name: getattr(self, name) for name in names}
-        return {**config, "input_shape": list(self._shapes["input"]), **numbers}
 
 
 def energy(x, decoded, code, foreseen, sparsity: float, prediction: float) -> tuple:

@@ -19,10 +19,10 @@ from keras import layers, ops
 
 from kerasae import checks
 from kerasae.callbacks import WholeSetMean
-from kerasae.layers import TiedConv2DTranspose, TiedDense
+from kerasae.engine.streams import predictions
+from kerasae.layers import Conv2DTranspose, TiedConv2DTranspose, TiedDense
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.training import layerwise
-from kerasae.training.streams import predictions
 
 Shape = tuple[int, ...]
 
@@ -93,8 +93,12 @@ class StackedAutoencoder(Autoencoder):
         self.output_activation = keras.activations.get(output_activation)
         self.kernel_size = checks.positive("kernel_size", kernel_size)
         self.hidden_shapes: tuple[Shape, ...] = ()  # of h_0, h_1, … h_n, once they are known
-        if input_shape is not None:
-            self.build((None, *checks.sizes("input_shape", input_shape)))
+        self._given_shape = input_shape
+
+    def input_shape_of_networks(self):
+        if self._given_shape is None:
+            return None
+        return (None, *checks.sizes("input_shape", self._given_shape))
 
     @property
     def depth(self) -> int:
@@ -150,7 +154,7 @@ class StackedAutoencoder(Autoencoder):
             first = layers.Conv2D(narrow[-1], self.kernel_size, 2, "same", **up)
             if self.tied:
                 return first, TiedConv2DTranspose(first, **down)
-            return first, layers.Conv2DTranspose(wide[-1], self.kernel_size, 2, "same", **down)
+            return first, Conv2DTranspose(wide[-1], self.kernel_size, 2, "same", **down)
         first = layers.Dense(narrow[-1], **up)
         if self.tied:
             return first, TiedDense(first, **down)
@@ -265,16 +269,12 @@ class StackedAutoencoder(Autoencoder):
             self.build((None, *x.shape[1:]))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments; the networks follow from them."""
+        """Return the arguments; the networks follow from them."""
         return {
-            **self._config_without_networks(),
-            "units": self.units,
-            "tied": self.tied,
+            **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
             "code_activation": keras.activations.serialize(self.code_activation),
             "output_activation": keras.activations.serialize(self.output_activation),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
             "input_shape": self.hidden_shapes[0] if self.hidden_shapes else None,
         }
 
@@ -292,7 +292,7 @@ class _TiedDecoder(keras.Sequential):
 class PhaseNetwork(Autoencoder):
     """One phase of greedy training, L(g(f(h̃)), h) + Ω: an autoencoder of a hidden layer h.
 
-    Its output is the pair of ĥ and h; the names of its metrics begin with the phase's.
+    The names of its metrics begin with the phase's.
 
     Args:
         encoder: f.
@@ -323,18 +323,16 @@ class PhaseNetwork(Autoencoder):
         parts = self.corruption, list(self.penalties)
         return {"phase": self.name, "parts": keras.saving.serialize_keras_object(parts)}
 
-    def call(self, x, training=False):
-        h = x if self.below is None else ops.stop_gradient(self.below(x, training=False))
-        return super().call(h, training=training), h
+    def compute(self, x, training):
+        h = self._hidden(x)
+        return {"target": h, **super().compute(h, training)}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """L(ĥ, h): in phase 2 the deck's MSE(hidden 3 − hidden 1)."""
-        output, h = y_pred
-        return super().compute_loss(x, h, output, sample_weight, training)
+    def target(self, x, y, found):
+        """h: in phase 2 the loss is the deck's MSE(hidden 3 − hidden 1)."""
+        return found["target"] if "target" in found else self._hidden(x) if y is None else y
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        output, h = y_pred
-        return super().compute_metrics(x, h, output, sample_weight)
+    def _hidden(self, x):
+        return x if self.below is None else ops.stop_gradient(self.below(x, training=False))
 
     def get_metrics_result(self):
         """The metrics, as `phase_1_loss` and so on, in the progress bar and the history."""

@@ -24,23 +24,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, likelihoods, nets, posteriors, priors, surgery
+from kerasae import checks, likelihoods, nets, posteriors, priors
 from kerasae.distributions import Distribution
-from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.base import batch_mean, target
+from kerasae.engine import graphs
+from kerasae.engine.streams import predictions
+from kerasae.models.autoencoder import EncoderDecoder
 
 Tensor = Any
 
 COLLAPSED = 0.01  # nats a number of the code: below, the code says next to nothing about x
-
-
-class Pass(NamedTuple):
-    """What a pass through the networks computed, for the loss to use it again."""
-
-    output: Tensor  # what `call` returned
-    q: Distribution
-    z: Tensor | None  # samples of q, (k, n, …); none outside training
-    decoded: Tensor | None  # what the decoder gave for them
 
 
 class Densities(NamedTuple):
@@ -53,7 +45,7 @@ class Densities(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class VariationalAutoencoder(Autoencoder):
+class VariationalAutoencoder(EncoderDecoder):
     """Maximises E_q log p(x|z) − β KL(q(z|x)‖p(z)) over the examples x.
 
     In nats: sums over all numbers of an example, averages over the batch. In the bound by
@@ -95,6 +87,8 @@ class VariationalAutoencoder(Autoencoder):
     ((64, 2), (5, 28, 28, 1), (3, 3, 28, 28, 1))
     """
 
+    loss_is = "the bound is the loss, and `likelihood` says what a reconstruction is compared by"
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -106,29 +100,21 @@ class VariationalAutoencoder(Autoencoder):
         importance_samples: int = 1,
         corruption: keras.layers.Layer | None = None,
         seed: int | None = None,
-        *,
-        build: bool = True,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, decoder, corruption, build=False, **kwargs)
+        super().__init__(encoder, decoder, corruption, **kwargs)
         self.posterior_kind = checks.one_of("posterior", posterior, posteriors.KINDS)
         self.prior = priors.get("prior", prior)
         self.likelihood = likelihoods.get("likelihood", likelihood)
         self.importance_samples = checks.positive("importance_samples", importance_samples)
-        self._beta = checks.not_negative("beta", beta)
         self.beta = self.add_weight(
             name="beta",
             shape=(),
-            initializer=keras.initializers.Constant(self._beta),
+            initializer=keras.initializers.Constant(checks.not_negative("beta", beta)),
             trainable=False,
             autocast=False,
         )
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.kl_tracker = keras.metrics.Mean(name="kl")
-        self._pass: Pass | None = None
-        if build:
-            self._build_early()
 
     @classmethod
     def of_the_deck(cls, posterior: str = "deviation", **kwargs) -> Self:
@@ -154,7 +140,7 @@ class VariationalAutoencoder(Autoencoder):
     def _check_logits(self):
         if (
             self.likelihood.unit_interval
-            and surgery.last_activation(self.decoder) is keras.activations.sigmoid
+            and graphs.last_activation(self.decoder) is keras.activations.sigmoid
         ):
             raise ValueError(
                 "`decoder` ends in a sigmoid, expected logits for a Bernoulli likelihood: a last "
@@ -171,27 +157,75 @@ class VariationalAutoencoder(Autoencoder):
             )
         return keras.KerasTensor((None, *posteriors.code_shape(kind, shape)))
 
+    # The mathematics.
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("reconstruction", "kl", *(["penalty"] if self.penalties else []))
+
+    def compute(self, x, training):
+        """The mean of p(x|z), at a sample z ~ q(z|x̃) in training, elsewhere at q's mean."""
+        x = self.read(x, training)
+        found = {"x": x, "input": self.corrupted(x, training)}
+        found |= self.encoding(found["input"], training)  # q(z|x̃)
+        if not training:
+            return found | self.decoding(found["code"], x)
+        found |= self._draw(found["q"], x, training)
+        return found | {"output": self._mean(found["decoded"][0], x)}
+
+    def terms(self, x, y, found):
+        q, x = found["q"], found["x"]
+        if "z" not in found:  # outside training the output is that of one code, q's mean
+            found |= self._draw(q, x, False)
+        found["prior"] = self.prior_at(x)
+        log_likelihood = self._likelihood(found["decoded"], x).log_prob(y)  # log p(x|z), (k, n)
+        terms = {"reconstruction": -log_likelihood, "kl": q.kl(found["prior"], z=found["z"])}
+        return terms | self.penalty_term(found)
+
+    def combine(self, terms, found):
+        if self.importance_samples == 1:  # −E_q log p(x|z) + β KL(q(z|x)‖p(z))
+            terms = {**terms, "kl": self._divergence_weight() * terms["kl"]}
+            return super().combine(terms, found)
+        # −log 1/k Σ_i p(x|z_i) (p(z_i) / q(z_i|x))^β
+        z, prior, q = found["z"], found["prior"], found["q"]
+        log_ratio = prior.log_prob(z) - q.log_prob(z)
+        log_weights = self._divergence_weight() * log_ratio - terms["reconstruction"]
+        bound = ops.logsumexp(log_weights, axis=0) - math.log(self.importance_samples)
+        return terms.get("penalty", 0.0) - bound
+
+    def _draw(self, q, x, training):
+        """Samples z = μ + Bε of q, (k, n, …), and what the decoder gives for them."""
+        z = q.sample(self.importance_samples, self.noise(training))
+        return {"z": z, "decoded": self._decoded(z, x, training)}
+
+    def encoding(self, x, training):
+        q = self.posterior(x, training)
+        return {"q": q, "code": q.mean}
+
+    def decoding(self, code, x=None, training=False):
+        return {"output": self._mean(self._decode_all(code, x, 1, training), x)}
+
     # The three distributions.
 
     def posterior(self, x: Tensor, training: bool = False) -> Distribution:
-        """q(z|x), for a batch of examples."""
+        """Return q(z|x), for a batch of examples."""
         return posteriors.distribution(self.posterior_kind, self.encoder(x, training=training))
 
     def prior_at(self, x: Tensor) -> Distribution:
-        """p(z): the same for every x here, p(z|c) in a conditional model."""
+        """Return p(z): the same for every x here, p(z|c) in a conditional model."""
         return self.prior.distribution(self.posterior)
 
     def likelihood_at(self, z: Tensor, x: Tensor, training: bool = False) -> Distribution:
-        """p(x|z), for samples z of shape (k, n, …)."""
+        """Return p(x|z), for samples z of shape (k, n, …)."""
         return self._likelihood(self._decoded(z, x, training), x)
 
     def log_densities(self, x: Any, count: int = 1, seed: Any = None) -> Densities:
-        """Samples z_i ~ q(z|x), and log p(x|z_i), log p(z_i), log q(z_i|x).
+        """Draw z_i ~ q(z|x); return them, and log p(x|z_i), log p(z_i), log q(z_i|x).
 
         Args:
             x: A batch of examples.
-            count: k, how many samples of each.
-            seed: Of the samples.
+            count: k, the number of samples of each.
+            seed: Seed of the samples.
         """
         q = self.posterior(x)
         z = q.sample(count, seed)
@@ -199,20 +233,24 @@ class VariationalAutoencoder(Autoencoder):
         return Densities(z, log_likelihood, self.prior_at(x).log_prob(z), q.log_prob(z))
 
     def log_weights(self, x: Any, count: int = 1, seed: Any = None) -> Tensor:
-        """The log weights log p(x|z_i) + log p(z_i) − log q(z_i|x), z_i ~ q(z|x).
+        """Return the log weights log p(x|z_i) + log p(z_i) − log q(z_i|x), z_i ~ q(z|x).
 
         Their mean is the bound, and log 1/k Σ exp of them tends to log p(x).
 
         Args:
             x: A batch of examples.
-            count: k.
-            seed: Of the samples.
+            count: k, the number of samples of each.
+            seed: Seed of the samples.
 
         Returns:
             Tensor of shape (count, n).
         """
         found = self.log_densities(x, count, seed)
         return found.likelihood + found.prior - found.posterior
+
+    def read(self, x: Any, training: bool = False) -> Any:
+        """Return a batch as the three distributions take it: as it is here."""
+        return x
 
     def _decoded(self, z, x, training):
         """What the decoder gives for z of shape (k, n, …)."""
@@ -241,59 +279,8 @@ class VariationalAutoencoder(Autoencoder):
 
     # Training.
 
-    def call(self, x, training=False):
-        """The mean of p(x|z), at a sample z ~ q(z|x̃) in training, elsewhere at its mean."""
-        q = self.posterior(self._corrupted(x, training), training=training)
-        if training:
-            z = q.sample(self.importance_samples, self.seed_generator)  # z = μ + Bε
-            decoded = self._decoded(z, x, training)
-            found = Pass(self._mean(decoded[0], x), q, z, decoded)
-        else:
-            output = self._mean(self._decode_all(q.mean, x, 1, training), x)
-            found = Pass(output, q, None, None)
-        # Kept for the loss, which is asked next, and only there: Keras passes it nothing else.
-        self._pass = None if self._predicting else found
-        return found.output
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """−E_q log p(x|z) + β KL(q(z|x)‖p(z)), plus what layers of the networks add."""
-        found, self._pass = self._pass, None
-        if found is None or found.output is not y_pred:  # Keras traces the loss alone at first
-            q = self.posterior(self._corrupted(x, training), training=training)
-            found = Pass(y_pred, q, None, None)
-        q, p, z, decoded = found.q, self.prior_at(x), found.z, found.decoded
-        if z is None:
-            z = q.sample(self.importance_samples, self.seed_generator if training else 0)
-            decoded = self._decoded(z, x, training)
-        example = self._example(target(x, y))
-        log_likelihood = self._likelihood(decoded, x).log_prob(example)  # (k, n)
-        reconstruction = -ops.mean(log_likelihood, axis=0)
-        kl = q.kl(p, z=z)
-        beta = self._divergence_weight()
-        if self.importance_samples == 1:
-            bound = -reconstruction - beta * kl
-        else:
-            log_weights = log_likelihood + beta * (p.log_prob(z) - q.log_prob(z))
-            bound = ops.logsumexp(log_weights, axis=0) - math.log(self.importance_samples)
-        weight = 1.0 if sample_weight is None else ops.reshape(sample_weight, (-1,))
-        self.track(self.reconstruction_tracker, ops.mean(weight * reconstruction), x)
-        self.track(self.kl_tracker, ops.mean(weight * kl), x)
-        loss = batch_mean(-bound, sample_weight)
-        for added in self.losses:
-            loss = loss + batch_mean(ops.reshape(added, (1,)))
-        return loss
-
-    def compile(self, optimizer="adam", loss=None, **kwargs) -> None:
-        """Compiles as `keras.Model.compile` does; the loss is the bound."""
-        if loss is not None:
-            raise ValueError(
-                f"`loss` is {loss!r}, expected none: the bound is the loss, and `likelihood` says "
-                "what a reconstruction is held against."
-            )
-        super(Autoencoder, self).compile(optimizer=optimizer, **kwargs)
-
     def fit(self, *args, **kwargs):
-        """Trains as `keras.Model.fit` does, and warns of a posterior that has collapsed."""
+        """Train as `keras.Model.fit` does, and warn of a posterior that has collapsed."""
         history = super().fit(*args, **kwargs)
         last = history.history.get("kl", [math.inf])[-1]
         if last < COLLAPSED * math.prod(self._shapes["code"]):
@@ -310,16 +297,6 @@ class VariationalAutoencoder(Autoencoder):
 
     # Use.
 
-    def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The codes: the means μ(x) of the posteriors."""
-        numbers = super().encode(x, batch_size)
-        return ops.convert_to_numpy(posteriors.distribution(self.posterior_kind, numbers).mean)
-
-    def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
-        """The means of p(x|z) at the given codes."""
-        decoded = super().decode(code, batch_size)
-        return ops.convert_to_numpy(self.likelihood.mean(decoded))
-
     def sample(
         self, count: int, seed: int | None = None, pixels: bool = False, batch_size: int = 256
     ) -> np.ndarray:
@@ -335,7 +312,7 @@ class VariationalAutoencoder(Autoencoder):
         self._need_weights("sample")
         seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
-        return self._drawn(super().decode(z, batch_size), pixels, seed)
+        return self._drawn(predictions(self.decoder, z, batch_size), pixels, seed)
 
     def _drawn(self, decoded, pixels, seed):
         """A sample of p(x|z), or its mean."""
@@ -388,18 +365,3 @@ class VariationalAutoencoder(Autoencoder):
         codes = np.zeros((side, side, size), "float32")
         codes[..., one], codes[..., other] = np.meshgrid(values, values[::-1])
         return codes
-
-    def get_config(self) -> dict[str, Any]:
-        """Everything `from_config` needs, the networks included."""
-        config = super().get_config()
-        del config["penalty"]
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **config,
-            "posterior": self.posterior_kind,
-            "prior": serialize(self.prior),
-            "likelihood": serialize(self.likelihood),
-            "beta": self._beta,
-            "importance_samples": self.importance_samples,
-            "seed": self.seed,
-        }

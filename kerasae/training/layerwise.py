@@ -18,8 +18,8 @@ from typing import Any
 import keras
 
 from kerasae import checks
+from kerasae.engine.streams import predictions
 from kerasae.training import resume as resuming
-from kerasae.training.streams import predictions
 
 Callbacks = Iterable[keras.callbacks.Callback]
 
@@ -176,7 +176,7 @@ def _compilation(model: Any, optimizer: Any, loss: Any) -> dict[str, Any]:
     config = model.get_compile_config()
     # Functions of the caller's own cannot be read back.
     del config["loss"]
-    metrics = keras.tree.flatten(model._compile_config.config)
+    metrics = keras.tree.flatten(model.aside.compiled)
     known = {f.__name__: f for f in metrics if callable(f) and hasattr(f, "__name__")}
     config = keras.saving.deserialize_keras_object(config, known)
     if optimizer is not None:

@@ -10,7 +10,6 @@ the same history, bit for bit on the same backend and machine.
 It is Keras's own `fit`: a data set in the right order, and one callback.
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -24,21 +23,10 @@ from keras import ops, tree
 
 from kerasae import checks
 from kerasae.datasets import store
-from kerasae.training.optimizer_group import portable
+from kerasae.engine.optimizer_group import portable
+from kerasae.engine.randomness import global_randomness, seed_globally
 
 ORIGIN = "a checkpoint of kerasae.training.resume, version 1"
-
-if keras.backend.backend() == "torch":
-    import torch
-
-    # Dropout without a seed of its own draws from PyTorch's global generator.
-    seed_globally, global_randomness = torch.manual_seed, torch.random.fork_rng
-else:
-
-    def seed_globally(seed: int) -> None:
-        """Nothing here is drawn without a `keras.random.SeedGenerator`."""
-
-    global_randomness = contextlib.nullcontext
 
 
 def resumable_fit(

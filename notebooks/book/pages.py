@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 TEXTS = [
     "README.md",
     "data/README.md",
-    "kerasae/training/SCALING.md",
+    "kerasae/engine/SCALING.md",
     "kerasae/zoo/README.md",
     "kerasae/zoo/USING.md",
     "notebooks/ERRATA.md",

@@ -21,8 +21,8 @@ MODULES = {
     "Training": (
         "callbacks",
         "training.layerwise",
-        "training.alternating",
-        "training.optimizer_group",
+        "models.base",
+        "engine.optimizer_group",
     ),
     "Evaluation": (
         "evaluation.reconstruction",
@@ -35,9 +35,9 @@ MODULES = {
         "evaluation.retrieval",
         "evaluation.arithmetic",
         "evaluation.images",
-        "derivatives",
+        "engine.derivatives",
     ),
-    "Pictures, presets, surgery": ("plots", "notebook", "presets", "zoo", "surgery"),
+    "Pictures, presets, surgery": ("plots", "notebook", "presets", "zoo", "engine.graphs"),
 }
 
 

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import Autoencoder, derivatives, nets
+from kerasae import Autoencoder, nets
+from kerasae.engine import derivatives
 from kerasae.penalties import Contractive, Penalty
 
 PLAIN = "plain step"

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from kerasae import checks, presets
-from kerasae.training.streams import predictions
+from kerasae.engine.streams import predictions
 
 FOLDER = Path(__file__).parent
 NAMES = ("digits", "faces")

@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasae import Classifier, StackedAutoencoder, derivatives, plots
+from kerasae import Classifier, StackedAutoencoder, plots
 from kerasae.corruptions import MaskingNoise
+from kerasae.engine import derivatives
 from kerasae.evaluation.features import first_layer_features
 from kerasae.penalties import Contractive
 from kerasae.zoo.recipes import adam

@@ -1,24 +1,40 @@
-"""What can be done to a Keras network: list its layers, copy it, fix a part, cut it.
+"""Take a Keras network apart: list its layers, copy it, fix a part, cut it.
 
 For transfer learning: the lower layers of one network become the encoder of another.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
 
-def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a network in the order of its graph, those of networks inside it included."""
-    found = []
-    for layer in network.layers:
-        found += layers_of(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
+def layers_of(network: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return the layers of a network in the order of its graph, those of networks inside included.
+
+    A layer that is no network is its own only one.
+    """
+    if not isinstance(network, keras.Model):
+        return [network]
+    return [inner for layer in network.layers for inner in layers_of(layer)]
+
+
+def last_layer(network: keras.Model) -> keras.layers.Layer | None:
+    """Return the layer that computes a network's output, `None` if its layers do not tell.
+
+    Layers that only change the shape do not count.
+    """
+    for layer in reversed(network.layers if getattr(network, "inputs", None) else []):
+        if isinstance(layer, keras.Model):
+            return last_layer(layer)
+        if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
+            return layer
+    return None
 
 
 def last_activation(network: keras.Model) -> Callable | None:
-    """The function that a network's output comes out of, `None` where its layers do not tell.
+    """Return the function that a network's output comes out of, `None` if its layers do not tell.
 
     Example:
 
@@ -26,12 +42,32 @@ def last_activation(network: keras.Model) -> Callable | None:
     >>> last_activation(network) is keras.activations.tanh
     True
     """
-    for layer in reversed(network.layers if getattr(network, "inputs", None) else []):
-        if isinstance(layer, keras.Model):
-            return last_activation(layer)
-        if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
-            return getattr(layer, "activation", None)
-    return None
+    return getattr(last_layer(network), "activation", None)
+
+
+def ends_in_sigmoid(network: keras.Model) -> bool:
+    """Return whether logits can be taken from a network in the place of their sigmoid.
+
+    That is if its last layer is one of Keras's or of this package's, and nothing looks at its
+    output: a regularizer would see the logits.
+    """
+    layer = last_layer(network)
+    return (
+        getattr(layer, "activation", None) is keras.activations.sigmoid
+        and type(layer).__module__.startswith(("keras.", "kerasae."))
+        and layer.activity_regularizer is None
+    )
+
+
+@contextlib.contextmanager
+def without_last_activation(network: keras.Model) -> Iterator[None]:
+    """Let a network give what enters its last layer's activation, such as logits."""
+    layer = last_layer(network)
+    activation, layer.activation = layer.activation, keras.activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = activation
 
 
 def named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:

@@ -144,12 +144,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
                 f"expected {', '.join(self.players)}."
             )
         for player, member in self._members.items():
-            if not variables[player]:
-                raise ValueError(
-                    f"`variables` holds none for the player {player!r}: expected at least one "
-                    "trainable variable (is its network built, and not frozen?)."
-                )
-            member.build(list(variables[player]))
+            if variables[player]:  # else it is frozen, and takes no step
+                member.build(list(variables[player]))
         self.built = True
 
     def finalize_variable_values(self, var_list: list[keras.Variable] | None = None) -> None:

@@ -1,0 +1,68 @@
+"""Noise that belongs to an example's place in an evaluation.
+
+    noise of example i = hash(stream, i, which of its numbers)
+
+Validation draws noise too: a bound of log p(x) is an average over z ~ q(z|x). Here example i has
+the same noise in each evaluation, whatever the batches are, and on every engine; no two examples
+share theirs. Numbers come from an integer hash, so that there is no state to keep: "lowbias32" of
+C. Wellons, "Prospecting for hash functions" (2018).
+"""
+
+import math
+from typing import Any
+
+from keras import ops
+
+from kerasae.engine import devices
+
+Tensor = Any
+
+
+class Places:
+    """The source of noise of a batch in an evaluation, in the place of a seed.
+
+    Args:
+        first: How many examples of the evaluation came before this batch.
+        stream: Another number, other noise.
+
+    Example:
+
+    >>> whole = Places(0).normal((5, 3))
+    >>> part = Places(2).normal((3, 3))
+    >>> bool(ops.all(whole[2:] == part))
+    True
+    """
+
+    def __init__(self, first: Tensor, stream: int = 0) -> None:
+        self.first, self.stream = first, stream
+
+    def another(self) -> "Places":
+        """Return the source of a second draw for the same examples."""
+        return Places(self.first, self.stream + 1)
+
+    def uniform(self, shape: tuple, axis: int = 0) -> Tensor:
+        """Draw from the interval (0, 1); `axis` of the shape counts the examples."""
+        bits = ops.bitwise_and(ops.right_shift(self._bits(shape, axis), 9), 0x7FFFFF)
+        return (ops.cast(bits, "float32") + 0.5) / 2**23  # exact in float32
+
+    def normal(self, shape: tuple, axis: int = 0) -> Tensor:
+        """Draw from N(0, 1), by Φ⁻¹(u) = √2 erf⁻¹(2u − 1)."""
+        return math.sqrt(2) * ops.erfinv(2 * self.uniform(shape, axis) - 1)
+
+    def _bits(self, shape: tuple, axis: int) -> Tensor:
+        places = ops.cast(self.first, "int32") + ops.arange(shape[axis], dtype="int32")
+        key = ops.cast(devices.rank(), "int32") * 0x3C6EF35F + self.stream * 0x27D4EB2F
+        rows = _mixed(_mixed(places + 1) + key)
+        others = [1 if place == axis else size for place, size in enumerate(shape)]
+        numbers = ops.reshape(ops.arange(math.prod(others), dtype="int32"), others)
+        rows = ops.reshape(rows, [-1 if place == axis else 1 for place in range(len(shape))])
+        return _mixed(rows + numbers)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """The hash of 32 bits; products wrap round, and the sign is shifted in but masked away."""
+    x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 16), 0xFFFF))
+    x = x * 0x7FEB352D
+    x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 15), 0x1FFFF))
+    x = x * (0x846CA68B - 2**32)
+    return ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 16), 0xFFFF))

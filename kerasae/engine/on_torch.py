@@ -1,0 +1,47 @@
+"""The step on PyTorch: `autograd.grad`, a sum over processes, and a fused optimizer.
+
+Not `backward`: it would leave gradients behind for the next player, and wake the hooks of a
+`DistributedDataParallel`, which knows nothing of players.
+"""
+
+from typing import Any
+
+import keras
+import torch
+
+from kerasae.engine import devices, fused
+
+Tensor = Any
+Variables = list[keras.Variable]
+
+
+def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: Variables) -> tuple:
+    """Return what `loss_fn` returned, and the gradients of the loss."""
+    loss, found = loss_fn()
+    values = [variable.value for variable in variables]
+    gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
+    found = keras.tree.map_structure(_detached, found)
+    return (loss.detach(), found), devices.add_up_gradients(list(gradients))
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value
+
+
+def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:
+    """Take the optimizer's step, by PyTorch's fused one where that is the same arithmetic."""
+    with torch.no_grad():
+        if not fused.apply(optimizer, gradients, variables):
+            optimizer.apply(gradients, variables)
+
+
+class Step:
+    """`train_step` and `test_step` as Keras calls them on PyTorch."""
+
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """Take a step on a batch."""
+        return self.learn(*keras.utils.unpack_x_y_sample_weight(data))
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """Evaluate a batch."""
+        return self.judge(*keras.utils.unpack_x_y_sample_weight(data))

@@ -1,0 +1,36 @@
+"""An engine's own random numbers, which no seed generator of Keras holds."""
+
+import contextlib
+from typing import Any
+
+import keras
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    def _seed(seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def _kept() -> Any:
+        return torch.random.fork_rng()
+
+else:
+
+    def _seed(seed: int) -> None:
+        pass
+
+    def _kept() -> Any:
+        return contextlib.nullcontext()
+
+
+def seed_globally(seed: int) -> None:
+    """Seed PyTorch's global generator, from which a Dropout without a seed draws.
+
+    The other engines draw nothing without a `keras.random.SeedGenerator`.
+    """
+    _seed(seed)
+
+
+def global_randomness() -> Any:
+    """Return a context after which the global generator is as it was before."""
+    return _kept()

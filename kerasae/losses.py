@@ -1,0 +1,99 @@
+"""L(y, x̂) of each example, from any loss that `compile` takes.
+
+Keras's losses average over the last axis of an example or over all of its numbers, and then over
+the batch. The models weigh, average and track one number for each example themselves.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+class EachLoss:
+    """Returns L(y, x̂) of each example of a batch, `(n,)`, in float32.
+
+    Args:
+        name: The argument's name, for messages.
+        loss: A Keras loss: a name, a function, an object, or one of these in a list.
+
+    Example:
+
+    >>> squared = EachLoss("loss", "mse")
+    >>> tuple(squared(ops.ones((2, 3)), ops.zeros((2, 3))).shape)
+    (2,)
+    """
+
+    def __init__(self, name: str, loss: Any) -> None:
+        while isinstance(loss, (list, tuple)) and len(loss) == 1:
+            (loss,) = loss
+        try:
+            found = None if isinstance(loss, (list, tuple)) else keras.losses.get(loss)
+        except (TypeError, ValueError):
+            found = None
+        if found is None:
+            raise ValueError(f"`{name}` is {loss!r}, expected a Keras loss such as 'mse'.")
+        self.call: Callable = found
+        self.sums, smoothing, from_logits = False, 0.0, False
+        if isinstance(found, keras.losses.Loss):
+            self.call = found.call
+            if found.reduction not in ("sum_over_batch_size", "mean", "sum"):
+                raise ValueError(
+                    f"`{name}` has the reduction {found.reduction!r}, expected "
+                    "'sum_over_batch_size' or 'sum'."
+                )
+            self.sums = found.reduction == "sum"
+            smoothing = getattr(found, "label_smoothing", 0.0)
+            from_logits = getattr(found, "from_logits", False)
+        self.is_cross_entropy = not from_logits and (
+            found is keras.losses.binary_crossentropy
+            or type(found) is keras.losses.BinaryCrossentropy
+        )
+        self.smoothing = smoothing
+
+    def __call__(
+        self,
+        y: Tensor,
+        output: Tensor,
+        logits: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Return L(y, x̂) of each example, of a binary cross entropy from logits if they are given.
+
+        Args:
+            y: Targets.
+            output: x̂.
+            logits: If x̂ = σ(logits), these: less work, and exact where σ is 0 or 1.
+            weights: Weights of an example's numbers. Only their shares count, `w / mean(w)`: the
+                mean is the weight of the example.
+        """
+        y = ops.convert_to_tensor(y)
+        if logits is not None and self.is_cross_entropy:
+            y = ops.cast(y, "float32")
+            if self.smoothing:
+                y = y * (1 - self.smoothing) + 0.5 * self.smoothing
+            logits = ops.cast(logits, "float32")
+            # −y log σ(a) − (1 − y) log(1 − σ(a)) = softplus(a) − ya
+            values = ops.mean(ops.binary_crossentropy(y, logits, from_logits=True), axis=-1)
+        else:
+            values = self.call(ops.cast(y, "float32"), ops.cast(output, "float32"))
+        axes = tuple(range(1, len(values.shape)))
+        if weights is not None:
+            values = values * _shares(weights, len(values.shape))
+        if self.sums:  # over the batch as well: its mean is then n times too small
+            return ops.cast(ops.shape(values)[0], "float32") * ops.sum(values, axis=axes)
+        return ops.mean(values, axis=axes) if axes else values
+
+
+def _shares(weights: Tensor, rank: int) -> Tensor:
+    """W / mean(w) of each example, with as many axes as the values that they weigh."""
+    weights = ops.cast(weights, "float32")
+    while len(weights.shape) > rank:
+        weights = ops.squeeze(weights, axis=-1)
+    while len(weights.shape) < rank:
+        weights = ops.expand_dims(weights, -1)
+    mean = ops.mean(weights, axis=tuple(range(1, rank)), keepdims=True)
+    return weights / ops.where(mean == 0, 1.0, mean)
