@@ -259,11 +259,12 @@ def demo(output: Path, epochs: int, seed: int) -> None:
     """
     import keras
 
-    from kerasae import Autoencoder, datasets, nets, plots
+    from kerasae import Autoencoder, checks, datasets, nets, plots
     from kerasae.corruptions import MaskingNoise
     from kerasae.zoo.measures import half_hidden
     from kerasae.zoo.pictures import one_of_each
 
+    epochs = checks.positive("epochs", epochs)
     started = time.monotonic()
     keras.utils.set_random_seed(seed)
     train, test = datasets.load("digits")

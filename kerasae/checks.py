@@ -15,38 +15,48 @@ import keras
 import numpy as np
 
 from kerasae.datasets.split import Split
+from kerasae.engine import graphs
+
+# Layers that make numbers of another scale, or of another kind, of their input.
+SCALING = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
+RESHAPING = (
+    keras.layers.InputLayer,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+)
 
 
 def fraction(name: str, value: float) -> float:
-    """Returns `value` if it lies in [0, 1], as probabilities and proportions do."""
+    """Return `value` if it lies in [0, 1], as probabilities and proportions do."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
         raise ValueError(f"`{name}` is {value!r}, expected a number from 0 to 1.")
     return float(value)
 
 
 def positive(name: str, value: int, least: int = 1) -> int:
-    """Returns `value` if it is a whole number of at least `least`."""
+    """Return `value` if it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
     return int(value)
 
 
 def not_negative(name: str, value: float) -> float:
-    """Returns `value` if it is a finite number of at least 0, as the weight of a penalty is."""
+    """Return `value` if it is a finite number of at least 0, as the weight of a penalty is."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
         raise ValueError(f"`{name}` is {value!r}, expected a number of at least 0.")
     return float(value)
 
 
 def between(name: str, value: float, low: float, high: float) -> float:
-    """Returns `value` if it lies strictly between two numbers."""
+    """Return `value` if it lies strictly between two numbers."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low < value < high:
         raise ValueError(f"`{name}` is {value!r}, expected a number between {low} and {high}.")
     return float(value)
 
 
 def interval(name: str, value: Any) -> tuple[float, float]:
-    """Returns `value` if it is a pair of finite numbers, the lower one first."""
+    """Return `value` if it is a pair of finite numbers, the lower one first."""
     try:
         low, high = (float(end) for end in value)
     except (TypeError, ValueError):
@@ -57,23 +67,24 @@ def interval(name: str, value: Any) -> tuple[float, float]:
 
 
 def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
-    """Returns `value` if it is one of the given names."""
-    if value not in options:
+    """Return `value` if it is one of the given names."""
+    if not isinstance(value, str) or value not in options:
         *others, last = map(repr, options)
         listed = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"`{name}` is {value!r}, expected {listed}.")
+        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
+        raise ValueError(f"`{name}` is {came}, expected {listed}.")
     return value
 
 
 def sizes(name: str, values: Any) -> tuple[int, ...]:
-    """Returns `values` if they are a tuple or list of whole numbers of at least 1."""
+    """Return `values` if they are a tuple or list of whole numbers of at least 1."""
     if not isinstance(values, (tuple, list)):
         raise ValueError(f"`{name}` is {values!r}, expected a tuple of whole numbers.")
     return tuple(positive(name, value) for value in values)
 
 
 def network(name: str, value: Any) -> keras.Model:
-    """Returns `value` if it is a Keras model, as encoders and decoders are."""
+    """Return `value` if it is a Keras model, as encoders and decoders are."""
     if not isinstance(value, keras.Model):
         raise ValueError(
             f"`{name}` is of type {type(value).__name__}, expected a Keras model "
@@ -83,7 +94,7 @@ def network(name: str, value: Any) -> keras.Model:
 
 
 def layer(name: str, value: Any) -> keras.layers.Layer | None:
-    """Returns `value` if it is a Keras layer or `None`, as corruptions are."""
+    """Return `value` if it is a Keras layer or `None`, as corruptions are."""
     if value is not None and not isinstance(value, keras.layers.Layer):
         raise ValueError(
             f"`{name}` is {value!r}, expected a Keras layer such as "
@@ -99,7 +110,7 @@ def layer(name: str, value: Any) -> keras.layers.Layer | None:
 
 
 def penalties(name: str, value: Any) -> list[Any]:
-    """Returns none, one or several penalties of the code as a list of them."""
+    """Return none, one or several penalties of the code as a list of them."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     found = []
     for item in values:
@@ -120,7 +131,9 @@ def penalties(name: str, value: Any) -> list[Any]:
 
 
 def as_array(name: str, value: Any) -> Any:
-    """Returns lists of numbers as an array, and everything else as it came.
+    """Return lists of numbers as an array, arrays in a form that every engine reads alike.
+
+    Everything else is returned as it came.
 
     Raises:
         ValueError: For what is neither examples nor a stream of them.
@@ -128,20 +141,45 @@ def as_array(name: str, value: Any) -> Any:
     if isinstance(value, Split):
         raise ValueError(f"`{name}` is a Split, expected its images: pass `{name}.x`.")
     if isinstance(value, (list, tuple)):
+        value = [_plain(name, part) for part in value]
         try:
-            return np.asarray(value, dtype="float32")
+            with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+                return np.asarray(value, dtype="float32")
         except (TypeError, ValueError):
             raise ValueError(
                 f"`{name}` is a {type(value).__name__} of unequal or strange parts, expected one "
                 "array of examples."
             ) from None
-    if isinstance(value, (str, dict)):
+    if isinstance(value, (str, bytes, bytearray, memoryview, dict, set, frozenset)):
         raise ValueError(f"`{name}` is a {type(value).__name__}, expected an array of examples.")
+    return _plain(name, value)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return an array without a mask, in the machine's byte order, of at most 64 bits a float.
+
+    JAX would read other bytes as other numbers, and every engine numbers behind a mask.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        hidden = 0 if value.dtype.names else int(np.ma.getmaskarray(value).sum())
+        if hidden:
+            raise ValueError(
+                f"`{name}` is a masked array that hides {hidden} of {value.size} values, expected "
+                f"an array without a mask: fill them in (`{name}.filled(0)`), or leave them out."
+            )
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray):
+        return value
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # a long double, which no engine has
+        with np.errstate(over="ignore"):
+            value = value.astype("float64")
     return value
 
 
 def is_array(value: Any) -> bool:
-    """True for NumPy arrays and the tensors of any backend, False for streams."""
+    """Return whether a value is a NumPy array or a tensor of any backend, and no stream."""
     return hasattr(value, "__array__")
 
 
@@ -151,8 +189,9 @@ def array(
     shape: tuple[int | None, ...] | None = None,
     unit_interval: bool = False,
     integers: bool = True,
+    otherwise: str = "",
 ) -> None:
-    """Checks one array of examples, whole.
+    """Check one array of examples, whole.
 
     Args:
         name: What the message calls it.
@@ -160,11 +199,13 @@ def array(
         shape: Expected shape of one example, `None` where any size will do.
         unit_interval: Whether values must lie in [0, 1], as a Bernoulli likelihood needs.
         integers: Whether integers above 1 may come; images that hold them are not scaled yet.
+        otherwise: What else to do about integers than to scale them, for the message.
     """
     if not is_array(value):
         kind = type(value).__name__
         raise ValueError(f"`{name}` is of type {kind}, expected an array of examples.")
-    values = value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
+    values = _plain(name, value)
+    values = values if isinstance(values, np.ndarray) else keras.ops.convert_to_numpy(values)
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
     if shape is not None and not fits(values.shape[1:], shape):
@@ -174,17 +215,76 @@ def array(
         raise ValueError(f"`{name}` is of type {values.dtype}, expected numbers.")
     low, high = values.min(), values.max()  # both are NaN as soon as one value is
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"`{name}` holds NaN or infinite values, expected finite numbers.")
+        raise ValueError(
+            f"`{name}` holds NaN or infinite values, expected finite numbers: "
+            f"{_where(name, ~np.isfinite(values))}."
+        )
+    with np.errstate(over="ignore"):
+        if not np.isfinite([np.float32(low), np.float32(high)]).all():  # the engines' type
+            worst = high if high > -low else low
+            raise ValueError(
+                f"`{name}` holds {worst:.4g}, expected numbers of at most 3.4e+38, the range of "
+                f"float32: {_where(name, ~np.isfinite(values.astype('float32')))}."
+            )
     if not integers and values.dtype.kind in "iu" and high > 1:
         raise ValueError(
             f"`{name}` holds integers up to {high}, expected scaled numbers: "
-            f'divide by 255 (`{name}.astype("float32") / 255`).'
+            f'divide by 255 (`{name}.astype("float32") / 255`)'
+            f"{', or ' * bool(otherwise)}{otherwise}."
         )
     if unit_interval and (low < 0 or high > 1):
         raise ValueError(
             f"`{name}` holds values from {low:.4g} to {high:.4g}, expected values from 0 to 1 "
             "under cross entropy (a Bernoulli likelihood)."
         )
+
+
+def _where(name: str, found: np.ndarray) -> str:
+    """Return how many values are found, and where the first is."""
+    first = ", ".join(map(str, np.unravel_index(found.argmax(), found.shape)))
+    return f"{np.count_nonzero(found)} of {found.size}, the first at `{name}[{first}]`"
+
+
+def inputs(
+    name: str,
+    value: Any,
+    network: keras.layers.Layer,
+    shape: tuple[int | None, ...] | None = None,
+    unit_interval: bool = False,
+) -> None:
+    """Check the examples that a network takes: integers if it scales or embeds them itself.
+
+    Args:
+        name: The argument's name.
+        value: As in `array`.
+        network: The network.
+        shape: As in `array`.
+        unit_interval: As in `array`.
+    """
+    array(
+        name,
+        value,
+        shape,
+        unit_interval,
+        integers=takes_integers(network),
+        otherwise='begin the network with `keras.Input(..., dtype="uint8")` if it scales them',
+    )
+
+
+def takes_integers(network: keras.layers.Layer) -> bool:
+    """Return whether a network takes whole numbers: it says so, or first scales or embeds them.
+
+    Example:
+
+    >>> takes_integers(keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]))
+    True
+    """
+    tensors = getattr(network, "inputs", None)
+    if tensors and "int" in tensors[0].dtype:
+        return True
+    layers = graphs.layers_of(network)
+    first = next((layer for layer in layers if not isinstance(layer, RESHAPING)), None)
+    return isinstance(first, SCALING)
 
 
 def weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:
@@ -196,15 +296,22 @@ def weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) ->
 
 
 def same_length(**arrays: Any) -> None:
-    """Checks that all given arrays have as many examples as each other."""
+    """Check that all given arrays have as many examples as each other."""
     lengths = {name: value.shape[0] for name, value in arrays.items() if is_array(value)}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
         raise ValueError(f"{listed}: expected the same number of examples.")
 
 
+def _only_array(name: str, value: Any) -> None:
+    if not is_array(value):
+        kind = type(value).__name__
+        raise ValueError(f"`{name}` is of type {kind}, expected an array.")
+
+
 def not_labels(name: str, value: Any) -> None:
-    """Says what is wrong where labels are given as the targets of a reconstruction."""
+    """Say what is wrong where labels are given as the targets of a reconstruction."""
+    _only_array(name, value)
     if len(value.shape) == 1:
         raise ValueError(
             f"`{name}` has shape {tuple(value.shape)}, as labels have, expected targets of the "
@@ -212,8 +319,41 @@ def not_labels(name: str, value: Any) -> None:
         )
 
 
+def tokens(
+    name: str,
+    value: Any,
+    shape: tuple[int | None, ...] | None = None,
+    ignored: int | None = None,
+) -> None:
+    """Check the targets of a sparse loss: the number of a class for each distribution.
+
+    Args:
+        name: The argument's name.
+        value: Whole numbers of any type.
+        shape: Shape of one output, whose last axis counts the classes; `None` if it is not known.
+        ignored: A number that stands for no class, as a loss may have one.
+    """
+    if shape is None:
+        array(name, value)
+        kind = "whole numbers"
+    else:
+        array(name, value, shape[:-1])
+        kind = f"whole numbers from 0 to {shape[-1] - 1}" if shape[-1] else "whole numbers"
+    values = keras.ops.convert_to_numpy(value)
+    if ignored is not None:
+        values = values[values != ignored]
+    broken = values[(np.floor(values) != values) | (values < 0)]
+    if shape is not None and shape[-1] and not broken.size:
+        broken = values[values >= shape[-1]]
+    if broken.size:
+        raise ValueError(
+            f"`{name}` holds {broken.flat[0]}, expected {kind} under a sparse loss, one for each "
+            "distribution that `decoder` gives."
+        )
+
+
 def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool = False) -> None:
-    """Checks labels: one whole number per example, from 0 to `classes` - 1, or -1 for none.
+    """Check labels: one whole number per example, from 0 to `classes` - 1, or -1 for none.
 
     Args:
         name: The argument's name.
@@ -221,6 +361,7 @@ def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool =
         classes: How many classes there are, or `None` if any whole number will do.
         unlabelled: Whether -1 may stand for an example without a label.
     """
+    _only_array(name, value)
     shape = tuple(value.shape)
     if len(shape) == 2 and shape[1] == classes and shape[1] > 1:
         raise ValueError(
@@ -252,8 +393,8 @@ def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool =
 def label_of_each(
     name: str, value: Any, count: int, classes: int, unlabelled: bool = False
 ) -> np.ndarray:
-    """One checked label for each of `count` samples, where one may stand for all."""
-    values = np.atleast_1d(keras.ops.convert_to_numpy(value))
+    """Return one checked label for each of `count` samples; one may stand for all."""
+    values = np.atleast_1d(keras.ops.convert_to_numpy(_plain(name, value)))
     labels(name, values, classes, unlabelled)
     values = values.reshape(-1).astype("int64")
     if len(values) not in (1, count):
@@ -262,7 +403,7 @@ def label_of_each(
 
 
 def first_batch(stream: Any) -> tuple[Any, Any]:
-    """Looks at a stream's first batch.
+    """Look at a stream's first batch.
 
     Args:
         stream: `keras.utils.PyDataset`, `tf.data.Dataset`, PyTorch `DataLoader` or generator.
@@ -273,7 +414,12 @@ def first_batch(stream: Any) -> tuple[Any, Any]:
     if isinstance(stream, keras.utils.PyDataset):
         if stream.num_batches == 0:
             raise ValueError("`x` is a data set without batches, expected at least one.")
-        return stream[0], stream
+        return _readable(stream[0]), stream
+    if not (hasattr(stream, "__iter__") or hasattr(stream, "__getitem__")):
+        kind = type(stream).__name__
+        raise ValueError(
+            f"`x` is of type {kind}, expected an array of examples or a stream of batches."
+        )
     iterator = iter(stream)
     try:
         batch = next(iterator)
@@ -284,6 +430,7 @@ def first_batch(stream: Any) -> tuple[Any, Any]:
             "`x` is a DataLoader that yields bare tensors, expected one that yields tuples, as a "
             "loader over `torch.utils.data.TensorDataset` does."  # Keras would slice the batch
         )
+    _readable(batch)
     if isinstance(stream, Iterator):
         # Keras takes generators, and nothing else that merely iterates, and tuples from them.
         stream = itertools.chain([batch], iterator)
@@ -291,8 +438,20 @@ def first_batch(stream: Any) -> tuple[Any, Any]:
     return batch, stream
 
 
+def _readable(batch: Any) -> Any:
+    """Return a stream's batch if every engine reads its arrays alike: as they go to Keras."""
+    for part in keras.tree.flatten(batch):
+        _plain("x", part)
+        if isinstance(part, np.ndarray) and not part.dtype.isnative:
+            raise ValueError(
+                f"`x` is a stream of arrays of type {part.dtype.str}, expected them in the "
+                'machine\'s byte order (`batch.astype("float32")`).'
+            )
+    return batch
+
+
 def needs_unit_interval(loss: Any) -> bool:
-    """True for binary cross entropy, however `compile` was told about it."""
+    """Return whether a loss is binary cross entropy, however `compile` was told about it."""
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         loss = loss[0]
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
@@ -302,7 +461,7 @@ def needs_unit_interval(loss: Any) -> bool:
 
 
 def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
-    """Whether a shape is the expected one; `None` stands for any size."""
+    """Return whether a shape is the expected one; `None` stands for any size."""
     return len(shape) == len(expected) and all(
         size is None or came is None or size == came
         for came, size in zip(shape, expected, strict=True)
@@ -310,7 +469,7 @@ def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> boo
 
 
 def keras_draws_straight() -> None:
-    """Warns where Keras is one that shifts pictures, for nothing else would tell."""
+    """Warn where Keras is one that shifts pictures, for nothing else would tell."""
     version = tuple(int(number) for number in keras.version().split(".")[:2])
     if keras.backend.backend() == "torch" and version < (3, 15):
         warnings.warn(

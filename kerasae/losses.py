@@ -53,6 +53,11 @@ class EachLoss:
             or type(found) is keras.losses.BinaryCrossentropy
         )
         self.smoothing = smoothing
+        # A sparse loss compares a distribution over classes with the number of a class.
+        self.is_sparse = found is keras.losses.sparse_categorical_crossentropy or isinstance(
+            found, keras.losses.SparseCategoricalCrossentropy
+        )
+        self.ignored = getattr(found, "ignore_class", None) if self.is_sparse else None
 
     def __call__(
         self,

@@ -203,6 +203,8 @@ def test_arguments_that_are_no_model(x):
     flat = keras.layers.Flatten()(two)
     with pytest.raises(ValueError, match="`encoder` gives 2 outputs, expected one code"):
         Autoencoder(keras.Model(two, [flat, flat]), nets.mlp_decoder(64, (8, 8, 1)))
+    with pytest.raises(ValueError, match="`encoder` gives a dict, expected one code"):
+        Autoencoder(keras.Model(two, {"mean": flat}), nets.mlp_decoder(64, (8, 8, 1)))
 
 
 def test_lists_of_numbers_are_examples():
@@ -286,6 +288,98 @@ def test_weights_count_by_example_even_where_shapes_would_broadcast(x):
     assert values["loss"] == pytest.approx((weight * each).mean(), rel=1e-5)
     each = np.abs(difference).mean(axis=(1, 2, 3))
     assert values["mae"] == pytest.approx((weight * each).sum() / weight.sum(), rel=1e-5)
+
+
+TOKENS = np.random.default_rng(0).integers(0, 20, (24, 6))
+
+
+def of_tokens(lazy=False):
+    layers = keras.layers
+    encoder = [layers.Embedding(20, 8), layers.Flatten(), layers.Dense(4)]
+    encoder = encoder if lazy else [keras.Input((6,), dtype="int32"), *encoder]
+    decoder = [keras.Input((4,)), layers.Dense(120), layers.Reshape((6, 20)), layers.Softmax()]
+    return Autoencoder(keras.Sequential(encoder), keras.Sequential(decoder))
+
+
+@pytest.mark.parametrize(
+    "loss, lazy",
+    [
+        ("sparse_categorical_crossentropy", False),
+        (keras.losses.sparse_categorical_crossentropy, True),
+        (keras.losses.SparseCategoricalCrossentropy(ignore_class=-1), False),
+    ],
+)
+def test_a_sparse_loss_compares_distributions_with_whole_numbers(loss, lazy):
+    model = of_tokens(lazy)
+    model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"])
+    history = model.fit(TOKENS, TOKENS, epochs=8, validation_data=(TOKENS,), verbose=0).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    weight = np.linspace(0, 2, 24).astype("float32")
+    output = model.reconstruct(TOKENS)
+    each = -np.log(np.take_along_axis(output, TOKENS[..., None], axis=2)).mean(axis=(1, 2))
+    for data in ((TOKENS,), (TOKENS, TOKENS), (TOKENS, TOKENS.astype("float32"))):
+        found = model.evaluate(*data, sample_weight=weight, verbose=0, return_dict=True)
+        assert found["loss"] == pytest.approx((weight * each).mean(), rel=1e-4)
+        assert found["accuracy"] == pytest.approx((output.argmax(-1) == TOKENS).mean(), rel=1e-5)
+
+
+@pytest.mark.home("torch")
+def test_targets_of_a_sparse_loss_are_checked():
+    model = of_tokens()
+    model.compile(loss="sparse_categorical_crossentropy")
+    for y, message in {
+        "one-hot": (np.eye(20)[TOKENS], r"`y` has shape \(24, 6, 20\), expected \(examples, 6\)"),
+        "too large": (TOKENS + 1, "`y` holds 20, expected whole numbers from 0 to 19 under a"),
+        "halves": (TOKENS / 2, "`y` holds .*, expected whole numbers from 0 to 19 under a sparse"),
+        "too few": (TOKENS[:9], "`x` has 24, `y` has 9"),
+    }.values():
+        with pytest.raises(ValueError, match=message):
+            model.fit(TOKENS, y, verbose=0)
+    with pytest.raises(ValueError, match="`x` holds 20, expected whole numbers from 0 to 19"):
+        model.fit(TOKENS + 1, verbose=0)
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match=r"`y` has shape \(24, 6\), expected \(examples, 6, 20\)"):
+        model.fit(TOKENS, TOKENS, verbose=0)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_encoder_that_scales_takes_integers(lazy, x):
+    pixels = (255 * x).astype("uint8")
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]
+    encoder = keras.Sequential(layers if lazy else [keras.Input((8, 8, 1)), *layers])
+    model = Autoencoder(encoder, nets.mlp_decoder(3, (8, 8, 1)))
+    model.compile(loss="binary_crossentropy")
+    history = model.fit(pixels, pixels / 255, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    np.testing.assert_allclose(model.encode(pixels), model.encode(1.0 * pixels), rtol=1e-5)
+    with pytest.raises(ValueError, match="values from 25 to 229, expected values from 0 to 1"):
+        model.fit(pixels, verbose=0)
+    with pytest.raises(ValueError, match="`y` holds integers up to 229, expected scaled numbers"):
+        model.fit(pixels, pixels, verbose=0)
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="or give scaled targets in `y`, since `decoder` ends in"):
+        model.fit(pixels, verbose=0)
+
+
+@pytest.mark.home("torch")
+def test_the_message_about_integers_names_the_way_out(x):
+    pixels, model = (255 * x).astype("uint8"), mlp()
+    model.compile()
+    for method in (model.fit, model.encode):
+        with pytest.raises(ValueError, match=r"`keras.Input\(..., dtype=\"uint8\"\)` if it scales"):
+            method(pixels)
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    scaled = keras.layers.Flatten()(keras.layers.Lambda(lambda x: x / 255)(inputs))
+    model = Autoencoder(keras.Model(inputs, scaled), nets.mlp_decoder(64, (8, 8, 1)))
+    model.compile()
+    assert np.isfinite(model.fit(pixels, x, verbose=0).history["loss"]).all()
+
+
+def test_a_loss_that_is_no_number_is_told_of(x):
+    model = mlp()
+    model.compile(keras.optimizers.SGD(1e30), "mse")
+    with pytest.warns(UserWarning, match=r"The loss is nan from epoch \d on, expected finite"):
+        model.fit(x, epochs=4, verbose=0)
 
 
 def test_mixed_precision_keeps_the_penalty_finite(x):

@@ -159,6 +159,24 @@ def colours():
     return DenoisingAutoencoder(encoder, decoder, GaussianNoise(0.1))
 
 
+@pytest.mark.home("torch")
+def test_points_to_move_are_examples(x):
+    model = denoising(GaussianNoise(0.1))
+    fields = np.zeros(x.shape, [("a", "f4")])
+    for bad, message in [
+        (x + 1j, "`x` is of type complex64, expected numbers"),
+        (x.astype("datetime64[s]"), r"`x` is of type datetime64\[s\], expected numbers"),
+        (fields, r"`x` is of type .*'a'.*, expected numbers"),
+        ((255 * x).astype("uint8"), "`x` holds integers up to 229, expected scaled numbers"),
+        (x[0], "`x` has shape"),
+        (iter([x]), "`x` is of type list_iterator, expected an array of examples"),
+        (None, "`x` is of type NoneType, expected an array of examples"),
+    ]:
+        for method in (model.project, model.score_field):
+            with pytest.raises(ValueError, match=message):
+                method(bad)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [

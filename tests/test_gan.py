@@ -109,6 +109,20 @@ def test_losses_are_stable(name):
     assert np.isfinite(numbers(loss.generator(a))).all()
 
 
+def test_maximum_likelihood_is_finite_and_the_same_below():
+    """−½ e^a up to a = 40, and −½ e⁴⁰ above: what it gives a player's optimizer stays finite."""
+    a = np.array([-80, 0, 39, 100, 1e4], "float32")
+    values = numbers(LOSSES["maximum_likelihood"].generator(a))
+    np.testing.assert_allclose(values[:3], -0.5 * np.exp(a[:3].astype("float64")), rtol=1e-5)
+    np.testing.assert_allclose(values[3:], -0.5 * np.exp(40.0), rtol=1e-5)
+    for rate, optimizer in ((1e-9, keras.optimizers.SGD), (1e-3, keras.optimizers.Adam)):
+        model = linear(b=100.0, loss="maximum_likelihood")
+        model.compile(optimizer(rate))
+        history = model.fit(pairs(), epochs=2, verbose=0).history
+        assert history["fake"][0] == pytest.approx(1) and np.isfinite(history["loss"]).all()
+        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
 def linear(w=(1.5, -2.0), b=0.25, **arguments):
     """G(z) = z and a(x) = w·x + b in the plane."""
     generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
@@ -456,3 +470,6 @@ def test_bad_data(x):
     ]:
         with pytest.raises(ValueError, match=message):
             fit(*data, verbose=0)
+    for method, name, values in ((model.discriminate, "x", x), (model.generate, "z", z + 0.9)):
+        with pytest.raises(ValueError, match=f"`{name}` holds integers up to 229, expected scaled"):
+            method((255 * values).astype("uint8"))

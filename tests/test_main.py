@@ -68,12 +68,15 @@ def test_typos_show_what_is_expected(argv, monkeypatch, capsys):
             "`dataset` is 'imagenet', expected 'strokes'",
         ),
         (["train", "vae_2", "--seed", "-1"], "`seed` is -1"),
+        (["demo", "--epochs", "-1"], "`epochs` is -1, expected a whole number of at least 1"),
+        (["demo", "--epochs", "0"], "`epochs` is 0, expected a whole number of at least 1"),
         (["show", "vae_2_stroke"], "or a preset of the zoo, such as 'vae_2_strokes'"),
         (["evaluate", "nothing"], "`nothing` is not a preset"),
     ],
 )
 def test_wrong_names_are_one_sentence(argv, says, monkeypatch, capsys, tmp_path):
-    if argv[0] == "train":
+    monkeypatch.setattr(datasets, "load", None)  # before any data are read
+    if argv[0] in ("train", "demo"):
         argv = [*argv, "--output", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, *argv)

@@ -42,7 +42,7 @@ def monotone(x, atoms, foreseen, sparsity, prediction, steps):
     tensors = [keras.ops.convert_to_tensor(part, "float32") for part in (x, atoms, foreseen)]
     codes, values = energies(*tensors, tensors[2], sparsity, prediction, steps)
     to_numpy = keras.ops.convert_to_numpy
-    return to_numpy(codes), np.stack([to_numpy(value) for value in values], axis=1)
+    return to_numpy(codes), to_numpy(values)
 
 
 def plain(x, atoms, foreseen, sparsity, prediction, steps):

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 from keras import activations, ops
 
+from kerasae.engine import graphs
 from kerasae.engine.noise import Places
 
 Tensor = Any
@@ -280,7 +281,7 @@ _PASSING = (
 
 def _dense_norm(f: Function, x: Tensor) -> Tensor | None:
     """‖∂f/∂x‖²_F if f is a chain of dense layers, else `None`."""
-    layers = _chain(f)
+    layers = graphs.chain(f)
     if not layers or not all(map(_has_closed_form, layers)):
         return None
     kernels, slopes = [], []
@@ -327,23 +328,3 @@ def _has_closed_form(layer: Any) -> bool:
     if kind is keras.layers.Flatten:
         return layer.data_format == "channels_last"  # else it changes the order
     return kind in _PASSING
-
-
-def _chain(f: Any) -> list[Any] | None:
-    """The layers that f applies one after the other, those of nested models included."""
-    if not isinstance(f, keras.Model):
-        return [f]
-    # Only Keras's own two kinds, since a subclass may do something else with its layers.
-    if not type(f).__module__.startswith("keras.") or not getattr(f, "inputs", None):
-        return None
-    if len(f.inputs) != 1 or len(f.outputs) != 1:
-        return None
-    layers, tensor = [], f.outputs[0]
-    while tensor is not f.inputs[0]:
-        operation, node, _ = tensor._keras_history
-        sources = operation._inbound_nodes[node].input_tensors
-        inner = _chain(operation)
-        if inner is None or len(sources) != 1:
-            return None
-        layers, tensor = inner + layers, sources[0]
-    return layers

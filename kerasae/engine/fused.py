@@ -9,6 +9,7 @@ Keras keeps them, so that saving, loading and resuming see nothing new.
 """
 
 import math
+import weakref
 from typing import Any, NamedTuple
 
 import keras
@@ -18,7 +19,7 @@ from torch.optim.adam import adam
 from kerasae.engine import internals
 
 Tensor = Any
-_PREPARED = "_kerasae_fused"  # where an optimizer keeps what was found out about it
+_PREPARED: Any = weakref.WeakKeyDictionary()  # optimizer → its tensors
 
 
 class _Prepared(NamedTuple):
@@ -82,7 +83,7 @@ def _plain(optimizer: Any) -> bool:
 
 def _prepared(optimizer: Any, variables: list[keras.Variable]) -> _Prepared | None:
     """Return the tensors, collected again only if a variable has got another one."""
-    found = vars(optimizer).get(_PREPARED)
+    found = _PREPARED.get(optimizer)
     if found is not None and len(found.parameters) == len(variables):
         same = zip(found.parameters, variables, strict=True)
         if all(parameter is variable.value for parameter, variable in same):
@@ -97,6 +98,5 @@ def _prepared(optimizer: Any, variables: list[keras.Variable]) -> _Prepared | No
         return None
     steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
     momentums, velocities = ([each.value.data for each in part] for part in moments)
-    found = _Prepared(parameters, momentums, velocities, steps)
-    object.__setattr__(optimizer, _PREPARED, found)  # past Keras's tracker
+    _PREPARED[optimizer] = found = _Prepared(parameters, momentums, velocities, steps)
     return found

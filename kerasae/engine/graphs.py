@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from kerasae.engine import internals
+
 
 def layers_of(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return the layers of a network in the order of its graph, those of networks inside included.
@@ -18,6 +20,30 @@ def layers_of(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     if not isinstance(network, keras.Model):
         return [network]
     return [inner for layer in network.layers for inner in layers_of(layer)]
+
+
+def chain(f: Any) -> list[Any] | None:
+    """Return the layers that f applies one after the other, those of networks inside included.
+
+    `None` if it does anything else.
+    """
+    if not isinstance(f, keras.Model):
+        return [f]
+    # Only Keras's own two kinds, since a subclass may do something else with its layers.
+    ours = isinstance(f, keras.Sequential) and type(f).__module__.startswith("kerasae.")
+    known = ours or type(f).__module__.startswith("keras.")
+    if not known or not getattr(f, "inputs", None):
+        return None
+    if len(f.inputs) != 1 or len(f.outputs) != 1:
+        return None
+    layers, tensor = [], f.outputs[0]
+    while tensor is not f.inputs[0]:
+        operation, sources = internals.origin(tensor)
+        inner = chain(operation)
+        if inner is None or len(sources) != 1:
+            return None
+        layers, tensor = inner + layers, sources[0]
+    return layers
 
 
 def last_layer(network: keras.Model) -> keras.layers.Layer | None:
@@ -137,9 +163,9 @@ def cut_at(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
         last = next((layer for layer in reversed(network.layers) if layer.weights), None)
         if last is None or last is network.layers[0]:
             raise ValueError("`trained` has one layer with weights, expected one to keep as well.")
-        tensors = _call(network, last).input_tensors
+        tensors = internals.call_of(network, last).input_tensors
     elif isinstance(cut, str):
-        tensors = _call(network, named("cut", cut, network.layers)).outputs
+        tensors = internals.call_of(network, named("cut", cut, network.layers)).outputs
     elif isinstance(cut, bool) or not isinstance(cut, int):
         raise ValueError(f"`cut` is {cut!r}, expected a layer's name, an index or None.")
     elif not -len(network.layers) <= cut < len(network.layers):
@@ -147,14 +173,7 @@ def cut_at(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
             f"`cut` is {cut}, expected an index into the {len(network.layers)} layers of `trained`."
         )
     else:
-        tensors = _call(network, network.layers[cut]).outputs
+        tensors = internals.call_of(network, network.layers[cut]).outputs
     if len(tensors) != 1:
         raise ValueError(f"`cut` is {cut!r}, where {len(tensors)} tensors pass, expected one.")
     return tensors[0]
-
-
-def _call(network: keras.Model, layer: keras.layers.Layer) -> Any:
-    """The call of a layer in this network's graph: a nested model's `output` is of its own."""
-    graph = getattr(network, "_functional", None) or network  # a Sequential holds its graph
-    calls = (node for nodes in graph._nodes_by_depth.values() for node in nodes)
-    return next(node for node in calls if node.operation is layer)

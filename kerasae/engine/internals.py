@@ -5,6 +5,7 @@ Each has a test that says what breaks when Keras changes, and does without where
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -44,14 +45,56 @@ def decays_all(optimizer: keras.optimizers.Optimizer, variables: list[keras.Vari
 
 
 def is_nested(layer: keras.layers.Layer) -> bool:
-    """Return whether the call that a layer is in is a part of another layer's call.
+    """Return whether the call that a layer is in is a part of another model's.
 
-    Without Keras's call context: no, and what the layer would add to another model's loss is lost.
+    On JAX a model in training does not announce its own call, but runs in a stateless scope.
+    Without Keras's call context: no, and what the layer would add to another's loss is lost.
     """
-    from keras.src.backend.common import global_state
+    try:
+        from keras.src.backend.common.global_state import get_global_attribute
+        from keras.src.backend.common.stateless_scope import in_stateless_scope
 
-    context = global_state.get_global_attribute("current_call_ctx")
-    return context is not None and context.entry_layer is not layer
+        context = get_global_attribute("current_call_ctx")
+        return context is not None and (context.entry_layer is not layer or in_stateless_scope())
+    except (ImportError, AttributeError):
+        return False
+
+
+def origin(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:
+    """Return the operation that gave a symbolic tensor, and what it was given."""
+    operation, node, _ = tensor._keras_history
+    return operation, operation._inbound_nodes[node].input_tensors
+
+
+def call_of(network: keras.Model, layer: keras.layers.Layer) -> Any:
+    """Return the call of a layer in a network's graph, with `input_tensors` and `outputs`.
+
+    A network inside has an `output` of its own, from when it was made.
+    """
+    graph = getattr(network, "_functional", None) or network  # a Sequential holds its graph
+    calls = (node for nodes in graph._nodes_by_depth.values() for node in nodes)
+    return next(node for node in calls if node.operation is layer)
+
+
+def array_adapters() -> tuple[type, Any] | None:
+    """Return Keras's adapter of arrays and what slices them, to make streams of.
+
+    Without them arrays go to Keras as they are, and TensorFlow begins each epoch anew.
+    """
+    try:
+        from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
+
+        return array_data_adapter, array_slicing
+    except ImportError:
+        return None
+
+
+def portable_module(module: Any) -> Any:
+    """Return the module under which every backend knows an object of Keras.
+
+    On PyTorch optimizers are instances of subclasses that other backends cannot import.
+    """
+    return "keras.optimizers" if str(module).startswith("keras.src.backend.torch") else module
 
 
 def adam_moments(

@@ -65,6 +65,11 @@ def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None
         variable.assign(value)
 
 
+def accumulate(variable: keras.Variable, value: Tensor) -> None:
+    """Add a value to a variable."""
+    variable.assign_add(value)
+
+
 class Step:
     """`train_step` and `test_step` as Keras calls them on JAX."""
 

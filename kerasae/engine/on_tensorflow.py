@@ -24,6 +24,11 @@ def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None
     optimizer.apply(gradients, variables)
 
 
+def accumulate(variable: keras.Variable, value: Tensor) -> None:
+    """Add a value to a variable."""
+    variable.assign_add(value)
+
+
 class Step:
     """`train_step` and `test_step` as Keras calls them on TensorFlow."""
 

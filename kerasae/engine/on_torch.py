@@ -20,8 +20,9 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
     loss, found = loss_fn()
     values = [variable.value for variable in variables]
     gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
-    found = keras.tree.map_structure(_detached, found)
-    return (loss.detach(), found), devices.add_up_gradients(list(gradients))
+    return (loss.detach(), keras.tree.map_structure(_detached, found)), devices.add_up_gradients(
+        list(gradients)
+    )
 
 
 def _detached(value: Any) -> Any:
@@ -33,6 +34,11 @@ def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None
     with torch.no_grad():
         if not fused.apply(optimizer, gradients, variables):
             optimizer.apply(gradients, variables)
+
+
+def accumulate(variable: keras.Variable, value: Tensor) -> None:
+    """Add a value to a variable, in place."""
+    variable.value.data.add_(_detached(value))
 
 
 class Step:

@@ -14,17 +14,16 @@ from typing import Any
 
 import keras
 
+from kerasae.engine import internals
+
 
 def portable(config: Any) -> Any:
-    """Return the config with Keras's optimizers under the module that every backend has.
-
-    On PyTorch they are instances of subclasses whose module the other backends cannot import.
-    """
+    """Return the config with Keras's optimizers under the module that every backend has."""
     if not isinstance(config, dict):
         return config
     config = {key: portable(value) for key, value in config.items()}
-    if str(config.get("module")).startswith("keras.src.backend.torch"):
-        config["module"] = "keras.optimizers"
+    if "module" in config:
+        config["module"] = internals.portable_module(config["module"])
     return config
 
 
@@ -76,6 +75,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         for player, member in members.items():
             member.name = player
         self._members = members
+        # Past Keras's tracker, which would count the models' variables as the optimizer's.
+        object.__setattr__(self, "_built_with", {})
         # Keras builds an optimizer with a flat list; whoever knows the players says how it splits.
         self.split: Callable[[], Mapping[str, list[keras.Variable]]] | None = None
 
@@ -110,7 +111,9 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     def player_variables(self, player: str) -> list[keras.Variable]:
         """Return the variables that the player's optimizer was built with."""
-        return self[player]._trainable_variables
+        if player not in self._members:
+            self[player]  # says what is wrong
+        return self._built_with.get(player, [])
 
     def scale_losses(self) -> None:
         """Wrap every optimizer in a `LossScaleOptimizer`, which float16 gradients need.
@@ -146,6 +149,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         for player, member in self._members.items():
             if variables[player]:  # else it is frozen, and takes no step
                 member.build(list(variables[player]))
+            self._built_with[player] = list(variables[player])
         self.built = True
 
     def finalize_variable_values(self, var_list: list[keras.Variable] | None = None) -> None:

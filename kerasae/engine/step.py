@@ -20,6 +20,7 @@ LossFunction = Callable[[], tuple[Tensor, Any]]  # the loss, and what else it fo
 #   differentiate(model, optimizer, loss_fn, variables): what `loss_fn` returned, and gradients of
 #       the loss, which is scaled as the optimizer wants it;
 #   apply(optimizer, gradients, variables): the optimizer's step;
+#   accumulate(variable, value): the variable grows by the value;
 #   Step: `train_step` and `test_step` as Keras calls them there.
 if keras.backend.backend() == "jax":
     from kerasae.engine import on_jax as engine
@@ -27,6 +28,9 @@ elif keras.backend.backend() == "torch":
     from kerasae.engine import on_torch as engine
 else:
     from kerasae.engine import on_tensorflow as engine
+
+
+accumulate = engine.accumulate
 
 
 class Stepper(engine.Step, keras.Model):

@@ -16,9 +16,14 @@ from typing import Any
 
 import keras
 
-if keras.backend.backend() == "tensorflow":
+from kerasae.engine import internals
+
+ADAPTERS = internals.array_adapters() if keras.backend.backend() == "tensorflow" else None
+
+if ADAPTERS is not None:
     import tensorflow as tf
-    from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
+
+    array_data_adapter, array_slicing = ADAPTERS
 
     def _untuned(dataset: Any) -> Any:
         """Rows of an array in memory leave tf.data nothing to tune."""
@@ -65,14 +70,15 @@ def endless(
         batch_size: Examples in a batch, by default 32.
         shuffle: As in `fit`.
     """
-    if (
-        keras.backend.backend() != "tensorflow"
-        or model.steps_per_execution > 1
-        or not _streams(model, data)
-    ):
+    if ADAPTERS is None or model.steps_per_execution > 1 or not _streams(model, data):
         return data, None
     stream = _Endless(*data, batch_size=batch_size, shuffle=shuffle)
     return (stream,), stream.steps
+
+
+def is_ready(x: Any) -> bool:
+    """Return whether the data were made by `endless` or `in_order`."""
+    return ADAPTERS is not None and isinstance(x, _Endless | _InOrder)
 
 
 def in_order(model: keras.Model, data: tuple, batch_size: int | None) -> tuple:
@@ -83,7 +89,7 @@ def in_order(model: keras.Model, data: tuple, batch_size: int | None) -> tuple:
         data: Examples, and perhaps their targets and weights, as in `endless`.
         batch_size: Examples in a batch, by default 32.
     """
-    if keras.backend.backend() != "tensorflow" or not _streams(model, data):
+    if ADAPTERS is None or not _streams(model, data):
         return data
     return _InOrder(*data, batch_size=batch_size), *(None for _ in data[1:])
 

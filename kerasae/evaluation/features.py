@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import derivatives
+from kerasae.engine import derivatives, internals
 
 
 def first_layer_features(encoder: keras.Model) -> np.ndarray:
@@ -252,10 +252,9 @@ def _before_last_activation(encoder: keras.Model) -> keras.Model:
     """The encoder without its last activation, where that is known to rise."""
     if not getattr(encoder, "inputs", None):
         return encoder
-    layer, node, _ = encoder.outputs[0]._keras_history
+    layer, (source, *_) = internals.origin(encoder.outputs[0])
     if not isinstance(layer, _ACTIVATE_LAST) or layer.activation not in _RISING:
         return encoder
-    source = layer._inbound_nodes[node].input_tensors[0]
     linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
     outputs = linear(source)
     linear.set_weights(layer.get_weights())

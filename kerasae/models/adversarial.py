@@ -27,6 +27,7 @@ from keras import ops
 from kerasae import checks, nets, priors
 from kerasae.distributions import Categorical
 from kerasae.distributions.base import another
+from kerasae.engine import calls
 from kerasae.models import gan
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import Among, Batch, Outcome, Player
@@ -338,7 +339,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
 
     def encoding(self, x, training):
         """The two parts of the code, z and p(c|x), in float32."""
-        numbers = ops.cast(self.encoder(x, training=training), "float32")
+        numbers = ops.cast(calls.call(self.encoder, x, training), "float32")
         z, logits = numbers[:, : self.style], numbers[:, self.style :]
         return {"code": ops.concatenate([z, ops.softmax(logits)], axis=-1), "logits_c": logits}
 
@@ -394,7 +395,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
 
 def _logit(network: keras.Model, code: Tensor, training: bool, *label: Tensor) -> Tensor:
     """a, in float32, of which σ(a) = D."""
-    logit = network([code, *label] if label else code, training=training)
+    logit = calls.call(network, [code, *label] if label else code, training)
     return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
 

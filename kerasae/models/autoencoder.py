@@ -17,7 +17,7 @@ from keras import ops
 
 from kerasae import checks, penalties
 from kerasae.callbacks import WholeSetMean
-from kerasae.engine import graphs, internals
+from kerasae.engine import calls, graphs, internals
 from kerasae.evaluation.arithmetic import straight
 from kerasae.losses import EachLoss
 from kerasae.models.base import Found, Model
@@ -74,11 +74,11 @@ class EncoderDecoder(Model):
 
     def encoding(self, x: Any, training: bool) -> Found:
         """Return `code`, h = f(x), and what else comes up on the way to it."""
-        return {"code": self.encoder(x, training=training)}
+        return {"code": calls.call(self.encoder, x, training)}
 
     def decoding(self, code: Any, training: bool) -> Found:
         """Return `output`, x̂ = g(h), and what else comes up on the way to it."""
-        return {"output": self.decoder(code, training=training)}
+        return {"output": calls.call(self.decoder, code, training)}
 
     def _penalty(self, penalty, found):
         code, training = found["code"], found["training"]
@@ -112,7 +112,8 @@ class EncoderDecoder(Model):
         inputs = keras.KerasTensor(input_shape)
         code = self.encoder(inputs)
         if not isinstance(code, keras.KerasTensor):
-            raise ValueError(f"`encoder` gives {len(code)} outputs, expected one code.")
+            given = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
+            raise ValueError(f"`encoder` gives {given}, expected one code.")
         code = self._code(code)
         if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
             expected = self.decoder.input_shape
@@ -152,7 +153,7 @@ class EncoderDecoder(Model):
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks shapes, lengths, finiteness and, under cross entropy, the range [0, 1]."""
+        """Check shapes, lengths, finiteness and, under cross entropy, the range [0, 1]."""
         bernoulli = self._needs_unit_interval()
         self._check_input(x, unit_interval=bernoulli and y is None)
         output_shape = self._shape("output")
@@ -165,6 +166,10 @@ class EncoderDecoder(Model):
                 f"`decoder` gives reconstructions of shape {output_shape}, but `x` has examples of "
                 f"shape {tuple(x.shape[1:])}: expected the same shape, or targets in `y`."
             )
+        last = getattr(graphs.last_activation(self.decoder), "__name__", None)
+        if y is None and last in ("sigmoid", "tanh", "softmax"):  # which reaches 1 at most
+            wanted = f"give scaled targets in `y`, since `decoder` ends in {last!r}"
+            checks.array("x", x, integers=False, otherwise=wanted)
         self._check_weights(x, sample_weight)
 
     def _check_weights(self, x: Any, sample_weight: Any, shape: Any = ()) -> None:
@@ -181,9 +186,7 @@ class EncoderDecoder(Model):
         return self._shapes[name] if self.built else None
 
     def _check_input(self, x: Any, unit_interval: bool = False) -> None:
-        inputs = getattr(self.encoder, "inputs", None)
-        tokens = bool(inputs) and "int" in inputs[0].dtype  # an encoder that embeds whole numbers
-        checks.array("x", x, self._shape("input"), unit_interval, integers=tokens)
+        checks.inputs("x", x, self.encoder, self._shape("input"), unit_interval)
 
     # Use.
 
@@ -285,7 +288,7 @@ class Autoencoder(EncoderDecoder):
         if not self._from_logits:
             return super().decoding(code, training)
         with graphs.without_last_activation(self.decoder):
-            logits = self.decoder(code, training=training)
+            logits = calls.call(self.decoder, code, training)
         return {"output": ops.sigmoid(logits), "logits": logits}
 
     def build(self, input_shape):
@@ -301,6 +304,16 @@ class Autoencoder(EncoderDecoder):
         super().compile(optimizer=optimizer, **kwargs)
         self.loss = loss
         self._choose_logits()
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Check as every autoencoder does; under a sparse loss, targets are whole numbers."""
+        if not self.error.is_sparse:
+            return super().check_batch(x, y, sample_weight)
+        self._check_input(x)
+        name, targets = ("x", x) if y is None else ("y", y)
+        checks.tokens(name, targets, self._shape("output"), self.error.ignored)
+        checks.same_length(**{"x": x, name: targets})
+        self._check_weights(x, sample_weight)
 
     def _check_weights(self, x, sample_weight, shape=None):
         super()._check_weights(x, sample_weight, shape)  # also one for each number of an example

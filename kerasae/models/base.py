@@ -27,8 +27,8 @@ from kerasae import checks, presets
 from kerasae.engine import devices, graphs, internals
 from kerasae.engine.noise import Places
 from kerasae.engine.optimizer_group import OptimizerGroup, portable
-from kerasae.engine.step import Stepper
-from kerasae.engine.streams import endless, in_order, predictions
+from kerasae.engine.step import Stepper, accumulate
+from kerasae.engine.streams import endless, in_order, is_ready, predictions
 from kerasae.engine.views import View
 from kerasae.training.resume import random_states
 
@@ -56,6 +56,12 @@ class Batch(NamedTuple):
     def size(self) -> Any:
         """The number of examples."""
         return ops.shape(keras.tree.flatten(self.x)[0])[0]
+
+    @property
+    def count(self) -> Any:
+        """The number of examples, to compute with."""
+        size = self.size
+        return float(size) if isinstance(size, int) else ops.cast(size, "float32")
 
     @property
     def weight(self) -> Tensor | None:
@@ -133,6 +139,11 @@ class Model(Stepper, metaclass=_Constructed):
     # Names of the measures, and which is better, "max" or "min".
     measured: Mapping[str, str | None] = MappingProxyType({})
     loss_is = "the loss and its weights follow from what the model is made with"
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "compute_loss" in vars(cls):
+            raise TypeError(f"`compute_loss` of {cls.__name__} is never called: define `terms`.")
 
     # What a model writes.
 
@@ -218,7 +229,7 @@ class Model(Stepper, metaclass=_Constructed):
             found["weights"] = weights
         target = self.target(x, y, found)
         terms = self.terms(x, target, found)
-        each = {name: _spread(term, batch.size) for name, term in terms.items()}
+        each = {name: _spread(term, batch.count) for name, term in terms.items()}
         loss = self.combine(each, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
 
@@ -238,12 +249,14 @@ class Model(Stepper, metaclass=_Constructed):
         """Return the loss to differentiate; and the batch's sum of it, output and target."""
         with internals.whole_call(self):
             outcome = self.players()[name].turn(batch, training)
-        size, weight = ops.cast(batch.size, "float32"), batch.weight
+        size, weight = batch.count, batch.weight
         for part, term in outcome.terms.items():
             _add(self.trackers[part], *_sum(term, size, weight))
         for part, value in outcome.measures.items():
             _add(self.trackers[part], *_sum(value, size, None))
-        loss = ops.broadcast_to(_one_each(_spread(outcome.loss, batch.size)), (batch.size,))
+        loss = _one_each(_spread(outcome.loss, size))
+        if not len(loss.shape):
+            loss = ops.broadcast_to(loss, (batch.size,))
         whole = ops.sum(loss if weight is None else weight * loss)
         added = self._added(name)
         (count,) = devices.totals(size)
@@ -285,7 +298,7 @@ class Model(Stepper, metaclass=_Constructed):
     def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
         """Update the metrics, of which the first player's output is compared."""
         whole = sum(whole for whole, *_ in results)
-        _add(self.aside.loss, whole, ops.cast(batch.size, "float32"))
+        _add(self.aside.loss, whole, batch.count)
         _, output, target = results[0]
         weight = batch.sample_weight
         if weight is not None and output is not None and len(weight.shape) == 1:
@@ -475,7 +488,8 @@ class Model(Stepper, metaclass=_Constructed):
         **kwargs,
     ):
         """Evaluate as `keras.Model.evaluate` does; without `y` the target is the input."""
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+        # `fit` has checked its validation data; without Keras's word for it they are checked again.
+        if not (kwargs.get("_use_cached_eval_dataset") or is_ready(x)):
             if batch_size is not None:
                 checks.positive("batch_size", batch_size)
             x, y, sample_weight = self._checked(x, y, sample_weight)
@@ -599,8 +613,8 @@ def _sum(term: Tensor | Among, size: Tensor, weight: Tensor | None) -> tuple[Ten
 def _add(tracker: keras.metrics.Mean, whole: Tensor, size: Tensor) -> None:
     """Add a batch's sum to an epoch's: a short last batch counts for less."""
     whole, size = devices.totals(whole, size)
-    tracker.total.assign_add(whole)
-    tracker.count.assign_add(size)
+    accumulate(tracker.total, whole)
+    accumulate(tracker.count, size)
 
 
 def _total(losses: list[Tensor]) -> Tensor:
@@ -616,7 +630,7 @@ def _spread(term: Tensor | Among, size: Tensor) -> Tensor:
     """Return a mean over some examples as numbers whose mean over all examples it is."""
     if not isinstance(term, Among):
         return term
-    counts, size = devices.totals(ops.sum(term.counts), ops.cast(size, "float32"))
+    counts, size = devices.totals(ops.sum(term.counts), size)
     return term.values * term.counts * size / ops.maximum(counts, 1.0)
 
 

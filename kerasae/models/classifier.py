@@ -24,7 +24,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import graphs, internals
+from kerasae.engine import calls, graphs, internals
 from kerasae.losses import EachLoss
 from kerasae.models.base import Among, Model
 
@@ -238,11 +238,11 @@ class Classifier(Model):
     def compute(self, x, training):
         if self.corruption is not None:
             x = self.corruption(x, training=training)  # x̃ ~ C(x̃|x)
-        code = self.encoder(x, training=training and self.fixed != "all")  # h = f(x̃)
+        code = calls.call(self.encoder, x, training and self.fixed != "all")  # h = f(x̃)
         logits = ops.cast(self.head(code, training=training), "float32")
         found = {"code": code, "logits": logits, "output": ops.softmax(logits)}  # p(c|x̃)
         if self.decoder is not None:
-            found["reconstruction"] = self.decoder(code, training=training)  # x̂ = g(h)
+            found["reconstruction"] = calls.call(self.decoder, code, training)  # x̂ = g(h)
         return found
 
     def terms(self, x, y, found):

@@ -88,7 +88,7 @@ class DenoisingAutoencoder(Autoencoder):
         return super().corrupted(x, training and not self._pairs)
 
     def score_field(self, x: Any, stddev: float | None = None, batch_size: int = 256) -> np.ndarray:
-        """The estimated score of the noisy data's density, (g(f(x)) − x) / σ².
+        """Estimate the score of the noisy data's density, (g(f(x)) − x) / σ².
 
         Args:
             x: Points at which to take it, noisy or not.
@@ -112,7 +112,7 @@ class DenoisingAutoencoder(Autoencoder):
         path: bool = False,
         batch_size: int = 256,
     ) -> np.ndarray:
-        """Moves points towards the data, x ← x + η (g(f(x)) − x), again and again.
+        """Move points towards the data, x ← x + η (g(f(x)) − x), again and again.
 
         Args:
             x: Where to begin.
@@ -126,7 +126,7 @@ class DenoisingAutoencoder(Autoencoder):
         """
         steps = checks.positive("steps", steps)
         step_size = checks.not_negative("step_size", step_size)
-        points = [np.asarray(ops.convert_to_numpy(checks.as_array("x", x)), dtype="float32")]
+        points = [self._points(x)]
         for _ in range(steps):
             x = points[-1]
             x = x + np.float32(step_size) * self._displacement(x, batch_size)
@@ -134,15 +134,21 @@ class DenoisingAutoencoder(Autoencoder):
         return np.stack(points, axis=1) if path else points[0]
 
     def _displacement(self, x: Any, batch_size: int) -> np.ndarray:
-        """g(f(x)) − x, where x and its reconstruction are of one shape."""
+        """Return g(f(x)) − x, of the shape of both."""
+        points = self._points(x)
         reconstruction = self.reconstruct(x, batch_size).astype("float32")
-        x = np.asarray(ops.convert_to_numpy(checks.as_array("x", x)), dtype="float32")
-        if reconstruction.shape != x.shape:
+        if reconstruction.shape != points.shape:
             raise ValueError(
                 f"`decoder` gives reconstructions of shape {reconstruction.shape[1:]}, but `x` has "
-                f"examples of shape {x.shape[1:]}: expected the same shape to subtract them."
+                f"examples of shape {points.shape[1:]}: expected the same shape to subtract them."
             )
-        return reconstruction - x
+        return reconstruction - points
+
+    def _points(self, x: Any) -> np.ndarray:
+        """Return examples to move, checked as every method checks them, in float32."""
+        x = checks.as_array("x", x)
+        self._check_input(x)
+        return np.asarray(ops.convert_to_numpy(x), dtype="float32")
 
     def _stddev(self) -> float:
         """σ of the corruption, if it is Gaussian noise and nothing else."""

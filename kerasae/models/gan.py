@@ -32,7 +32,7 @@ from keras import ops
 
 from kerasae import checks, nets
 from kerasae.distributions.base import another
-from kerasae.engine import derivatives, graphs, internals
+from kerasae.engine import calls, derivatives, graphs, internals
 from kerasae.engine.noise import Places
 from kerasae.engine.streams import predictions
 from kerasae.evaluation import arithmetic
@@ -81,8 +81,9 @@ LOSSES = {
     "minimax": Loss(cross_entropy, lambda fake: -0.5 * ops.softplus(fake)),
     # −½ log D(G(z))
     "non_saturating": Loss(cross_entropy, lambda fake: 0.5 * ops.softplus(-fake)),
-    # −½ e^a = −½ D / (1 − D), which at the best D is −½ p/q
-    "maximum_likelihood": Loss(cross_entropy, lambda fake: -0.5 * ops.exp(fake)),
+    # −½ e^a = −½ D / (1 − D), which at the best D is −½ p/q. Above a = 40, −½ e⁴⁰: else e^a would
+    # overflow at a = 88, and the square of such a gradient, which Adam takes, from a = 46 on.
+    "maximum_likelihood": Loss(cross_entropy, lambda fake: -0.5 * ops.exp(ops.minimum(fake, 40.0))),
     # ½ (a(G(z)) − 1)²
     "least_squares": Loss(least_squares, lambda fake: 0.5 * ops.square(fake - 1), True, False),
     # −a(G(z))
@@ -328,7 +329,7 @@ class GAN(Model):
     def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
         """Return J(D) of real examples and as many samples."""
         x, z, label = self._drawn_batch(batch, training)
-        fake = self.generator(_with(z, label), training=training)
+        fake = calls.call(self.generator, _with(z, label), training)
         fake = ops.stop_gradient(ops.cast(fake, "float32"))
         a, a_fake = (self._logit(each, label, training) for each in (x, fake))
         loss = self.game.discriminator(a, a_fake, self.label_smoothing)
@@ -342,7 +343,7 @@ class GAN(Model):
     def generate_batch(self, batch: Batch, training: bool) -> Outcome:
         """Return J(G) of as many samples as there are examples."""
         x, z, label = self._drawn_batch(batch, training)
-        fake = self.generator(_with(z, label), training=training)
+        fake = calls.call(self.generator, _with(z, label), training)
         loss = self.game.generator(self._logit(fake, label, training))
         # A batch of one example has no distances, and counts for nothing.
         ratio = distances(ops.stop_gradient(fake)) / ops.maximum(distances(x), 1e-12)
@@ -361,7 +362,7 @@ class GAN(Model):
         return x, z, label
 
     def _logit(self, x, label, training):
-        logit = self.discriminator(_with(x, label), training=training)
+        logit = calls.call(self.discriminator, _with(x, label), training)
         return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
     def _gradient_penalty(self, x, fake, label, noise):
@@ -450,7 +451,8 @@ class GAN(Model):
     def generate(self, z: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
         """The samples G(z) at given z, for labels as in `sample`."""
         z = checks.as_array("z", z)
-        checks.array("z", z, self.code_shape)
+        wanted = "pass whole numbers of p(z)'s own scale as float32"
+        checks.array("z", z, self.code_shape, integers=False, otherwise=wanted)
         network = self.generator if self.averaged is None else self.averaged
         inputs = _with(z, self._one_hot(labels, len(z)))
         return predictions(network, inputs, batch_size)
@@ -494,7 +496,7 @@ class GAN(Model):
             Array of shape `(n,)`.
         """
         x = checks.as_array("x", x)
-        checks.array("x", x, self.example_shape)
+        checks.array("x", x, self.example_shape, integers=False)
         inputs = _with(x, self._one_hot(labels, len(x)))
         logit = predictions(self.discriminator, inputs, batch_size)
         logit = logit[:, 0].astype("float32")

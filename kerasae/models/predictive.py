@@ -16,6 +16,7 @@ object recognition" (2008); Beck & Teboulle, "Fast gradient-based algorithms for
 variation image denoising and deblurring problems" (2009).
 """
 
+import functools
 import math
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerasae import checks
+from kerasae.engine.compiled import compiled
 from kerasae.models.autoencoder import EncoderDecoder
 
 
@@ -142,15 +144,15 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         x, foreseen = self._pair(x, batch_size)
         start = foreseen if start is None else self._checked_codes("start", start, x)
         atoms = self._atoms()
-        codes, values = [], []
+        run = _inference(self.sparsity, alpha, steps, trace)
+        results = []
         for first in range(0, len(x), batch_size):
             batch = slice(first, first + batch_size)
             tensors = [ops.convert_to_tensor(part[batch]) for part in (x, start, foreseen)]
-            found = energies(tensors[0], atoms, *tensors[1:], self.sparsity, alpha, steps)
-            codes.append(ops.convert_to_numpy(found[0]))
-            values.append(ops.convert_to_numpy(ops.stack(found[1], axis=1)))
-        codes = np.concatenate(codes)
-        return (codes, np.concatenate(values)) if trace else codes
+            found = run(tensors[0], atoms, *tensors[1:])
+            results.append([ops.convert_to_numpy(part) for part in found])
+        codes, *values = (np.concatenate(parts) for parts in zip(*results, strict=True))
+        return (codes, *values) if trace else codes
 
     def objective(
         self, x: Any, code: Any, prediction: float | None = None, batch_size: int = 256
@@ -210,14 +212,30 @@ def sparse_codes(x, atoms, start, foreseen, sparsity: float, prediction: float, 
 
 
 def energies(x, atoms, start, foreseen, sparsity: float, prediction: float, steps: int):
-    """What `sparse_codes` gives, and a list of E before and after each step, each `(n,)`."""
+    """Return what `sparse_codes` does, and E before and after each step, `(n, steps + 1)`."""
     problem = Problem(x, atoms, foreseen, sparsity, prediction)
     state = problem.state(start)
-    values = [state[2]]
-    for _ in range(steps):
+    places = ops.arange(steps + 1)
+    values = ops.where(places == 0, state[2][:, None], 0.0)
+
+    def step(i, carried):
+        values, *state = carried
         state = problem.step(*state)
-        values.append(state[2])
-    return state[0], values
+        return (ops.where(places == i + 1, state[2][:, None], values), *state)
+
+    values, codes, *_ = ops.fori_loop(0, steps, step, (values, *state))
+    return codes, values
+
+
+@functools.lru_cache(maxsize=32)
+def _inference(sparsity: float, prediction: float, steps: int, trace: bool):
+    """Return the compiled inference, a function of (x, Dᵀ, start, F(x))."""
+
+    def run(x, atoms, start, foreseen):
+        arguments = x, atoms, start, foreseen, sparsity, prediction, steps
+        return energies(*arguments) if trace else (sparse_codes(*arguments),)
+
+    return compiled(run)
 
 
 class Problem:

@@ -26,7 +26,7 @@ from keras import ops
 
 from kerasae import checks, likelihoods, nets, posteriors, priors
 from kerasae.distributions import Distribution
-from kerasae.engine import graphs
+from kerasae.engine import calls, graphs
 from kerasae.engine.streams import predictions
 from kerasae.models.autoencoder import EncoderDecoder
 
@@ -209,7 +209,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def posterior(self, x: Tensor, training: bool = False) -> Distribution:
         """Return q(z|x), for a batch of examples."""
-        return posteriors.distribution(self.posterior_kind, self.encoder(x, training=training))
+        return posteriors.distribution(self.posterior_kind, calls.call(self.encoder, x, training))
 
     def prior_at(self, x: Tensor) -> Distribution:
         """Return p(z): the same for every x here, p(z|c) in a conditional model."""
@@ -259,7 +259,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def _decode_all(self, z, x, count, training):
         """What the decoder gives for z of shape (kn, …); it may look at what x is given with."""
-        return self.decoder(z, training=training)
+        return calls.call(self.decoder, z, training)
 
     def _likelihood(self, decoded, x):
         """p(x|z), for what the decoder gave for z of shape (k, n, …)."""

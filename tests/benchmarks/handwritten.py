@@ -127,7 +127,7 @@ def _torch(name, start, x, target, weight, sigma):
         elu, softplus = functional.elu, functional.softplus
 
     p = [torch.tensor(a, requires_grad=True) for a in start]
-    optimizer = torch.optim.Adam(p, 1e-3)
+    optimizer = torch.optim.Adam(p, 1e-3, fused=True)
     data = torch.from_numpy(x)
 
     def run(rows):

@@ -124,7 +124,7 @@ def _torch(g, d, x):
         leaky_relu = staticmethod(lambda a: functional.leaky_relu(a, 0.2))
 
     g, d = ([torch.tensor(a, requires_grad=True) for a in arrays] for arrays in (g, d))
-    of_g, of_d = (torch.optim.Adam(p, RATE, (BETA_1, BETA_2), EPSILON) for p in (g, d))
+    of_g, of_d = (torch.optim.Adam(p, RATE, (BETA_1, BETA_2), EPSILON, fused=True) for p in (g, d))
     data = torch.from_numpy(x)
 
     def descend(optimizer, p, loss):

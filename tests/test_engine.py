@@ -1,0 +1,295 @@
+"""The engine's own parts: noise by place, losses of each example, Keras's private names."""
+
+import math
+import statistics
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import losses, ops
+
+import kerasae
+from kerasae.engine import calls, devices, internals
+from kerasae.engine.noise import Places
+from kerasae.losses import EachLoss
+
+TORCH = keras.backend.backend() == "torch"
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+# Noise.
+
+
+def test_noise_is_normal_and_independent():
+    z = numpy(Places(0).normal((5000, 20)))
+    other = numpy(Places(0).another().normal((5000, 20)))
+    error = 1 / math.sqrt(z.size)
+    assert abs(z.mean()) < 4 * error and abs(z.std() - 1) < 4 * error
+    assert abs((z**3).mean()) < 4 * math.sqrt(15) * error
+    assert abs((z**4).mean() - 3) < 4 * math.sqrt(96) * error
+    for pairs in (z * other, z[1:] * z[:-1], z[:, 1:] * z[:, :-1], z[:2500] * z[2500:]):
+        assert abs(pairs.mean()) < 4 / math.sqrt(pairs.size)
+
+
+def test_uniform_noise_is_uniform():
+    u = np.sort(numpy(Places(3).uniform((10_000, 2))).ravel())
+    assert 0 < u[0] and u[-1] < 1
+    assert np.abs(u - np.arange(1, u.size + 1) / u.size).max() < 1.6 / math.sqrt(u.size)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_noise_belongs_to_the_place(axis):
+    shape, part = [3, 4, 5], [3, 4, 5]
+    shape[axis], part[axis] = 12, 7
+    whole = numpy(Places(0).normal(tuple(shape), axis))
+    found = numpy(Places(5).normal(tuple(part), axis))
+    np.testing.assert_allclose(np.take(whole, range(5, 12), axis), found, rtol=1e-6)
+
+
+def mixed(x):
+    """The hash in NumPy's unsigned numbers, which have no sign to mask away."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x ^ (x >> np.uint32(16))
+
+
+def test_noise_is_the_hash_on_every_engine():
+    with np.errstate(over="ignore"):
+        rows = mixed(mixed(np.arange(8, 10, dtype="uint32")) + np.uint32(0x27D4EB2F))
+        bits = mixed(rows[:, None] + np.arange(3, dtype="uint32"))
+    uniform = ((bits >> np.uint32(9)) + 0.5) / 2**23
+    expected = [[statistics.NormalDist().inv_cdf(u) for u in row] for row in uniform]
+    np.testing.assert_allclose(numpy(Places(7, 1).normal((2, 3))), expected, rtol=1e-4)
+
+
+# Losses.
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "mse",
+        losses.MeanAbsoluteError(),
+        losses.huber,
+        losses.BinaryCrossentropy(label_smoothing=0.1),
+        [losses.LogCosh()],
+    ],
+)
+@pytest.mark.parametrize("shape", [(5,), (4, 4, 1)])
+def test_the_mean_of_each_is_keras_s_loss(loss, shape):
+    rng = np.random.default_rng(0)
+    y, output = rng.random((2, 6, *shape), dtype="float32")
+    each = EachLoss("loss", loss)(y, ops.convert_to_tensor(output))
+    assert tuple(each.shape) == (6,)
+    one = loss[0] if isinstance(loss, list) else loss
+    whole = losses.get(one) if isinstance(one, losses.Loss) else None
+    expected = whole(y, output) if whole else ops.mean(losses.get(one)(y, output))
+    np.testing.assert_allclose(numpy(each).mean(), numpy(expected), rtol=1e-5)
+
+
+def test_a_sum_is_a_sum_over_the_batch():
+    y, output = np.zeros((3, 4), "float32"), np.full((3, 4), 2.0, "float32")
+    each = EachLoss("loss", losses.MeanSquaredError(reduction="sum"))(y, output)
+    expected = losses.MeanSquaredError(reduction="sum")(y, output)
+    np.testing.assert_allclose(numpy(each).mean(), numpy(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_from_logits_is_that_of_probabilities(smoothing):
+    logits = np.linspace(-6, 6, 12, dtype="float32").reshape(3, 4)
+    y = np.random.default_rng(1).random((3, 4), dtype="float32")
+    each = EachLoss("loss", losses.BinaryCrossentropy(label_smoothing=smoothing))
+    output = 1 / (1 + np.exp(-logits))
+    found, expected = each(y, output, ops.convert_to_tensor(logits)), each(y, output)
+    np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-4)
+    far = EachLoss("loss", "binary_crossentropy")
+    exact = far(np.zeros((1, 1)), np.ones((1, 1)), ops.convert_to_tensor([[100.0]]))
+    assert float(numpy(exact)[0]) == pytest.approx(100)  # where σ is 1 in float32
+
+
+def test_weights_of_pixels_count_by_their_shares():
+    y, output = np.random.default_rng(2).random((2, 5, 3, 3, 2), dtype="float32")
+    weights = np.random.default_rng(3).random((5, 3, 3), dtype="float32")
+    weights[2] = 0
+    each = numpy(EachLoss("loss", "mse")(y, output, weights=ops.convert_to_tensor(weights)))
+    expected = (weights * np.square(y - output).mean(-1)).mean((1, 2))
+    np.testing.assert_allclose(each * weights.mean((1, 2)), expected, rtol=1e-5)
+    assert np.isfinite(each).all()
+
+
+@pytest.mark.parametrize("loss", ["mean squares", 3, ["mse", "mae"], None])
+@pytest.mark.home("torch")
+def test_what_is_no_loss_is_refused(loss):
+    with pytest.raises(ValueError, match="expected a Keras loss such as 'mse'"):
+        EachLoss("loss", loss)
+
+
+@pytest.mark.home("torch")
+def test_a_loss_that_is_not_reduced_is_refused():
+    with pytest.raises(ValueError, match="has the reduction 'none', expected 'sum_over_batch_siz"):
+        EachLoss("loss", losses.MeanSquaredError(reduction="none"))
+
+
+# Keras's private names.
+
+
+def small():
+    keras.utils.set_random_seed(0)
+    model = kerasae.Autoencoder(*kerasae.nets.mlp((4,), 2, (3,)))
+    model.compile("adam")
+    return model
+
+
+def test_the_metric_called_loss_is_keras_s_own():
+    model = small()
+    assert internals.loss_tracker(model) is model._loss_tracker
+
+
+def test_the_moments_of_adam_are_found():
+    model = small()
+    model.make_train_function()
+    moments = internals.adam_moments(model.optimizer, model.trainable_variables)
+    for part in moments:
+        shapes = [tuple(v.shape) for v in part]
+        assert shapes == [tuple(v.shape) for v in model.trainable_variables]
+    assert internals.adam_moments(keras.optimizers.SGD(), model.trainable_variables) is None
+
+
+def test_calls_inside_a_whole_call_add_up_and_forget_what_was_before():
+    layer = keras.layers.ActivityRegularization(l1=1.0)
+    model = keras.Sequential([keras.Input((1,)), layer])
+    one = np.ones((1, 1), "float32")
+    with internals.whole_call(model):
+        layer(one)
+        layer(2 * one)
+        assert float(sum(numpy(loss) for loss in model.losses)) == 3
+    with internals.whole_call(model):
+        assert model.losses == []
+
+
+def test_a_model_without_keras_s_call_context_still_works(monkeypatch):
+    model = small()
+    monkeypatch.delattr(keras.layers.Layer, "_get_call_context")
+    monkeypatch.setattr(keras.layers.Layer, "__call__", keras.layers.Layer.__call__)
+    with internals.whole_call(model):
+        pass
+
+
+def test_weight_decay_of_all_is_told_from_that_of_some():
+    model = small()
+    optimizer = keras.optimizers.AdamW(0.1)
+    optimizer.build(model.trainable_variables)
+    assert internals.decays_all(optimizer, model.trainable_variables)
+    other = keras.optimizers.AdamW(0.1)
+    other.exclude_from_weight_decay([model.trainable_variables[0]])
+    other.build(model.trainable_variables)
+    assert not internals.decays_all(other, model.trainable_variables)
+    assert not internals.decays_all(object(), model.trainable_variables)
+
+
+def test_where_a_tensor_comes_from():
+    inputs = keras.Input((3,))
+    dense = keras.layers.Dense(2)
+    network = keras.Model(inputs, dense(inputs))
+    layer, (source,) = internals.origin(network.outputs[0])
+    assert layer is dense and source is inputs
+    outer = keras.Sequential([keras.Input((3,)), network])
+    call = internals.call_of(outer, network)
+    assert call.outputs[0] is outer.outputs[0] is not network.outputs[0]
+
+
+def test_optimizers_are_named_as_every_backend_knows_them():
+    module = type(keras.optimizers.get("adam")).__module__
+    known = "keras.optimizers" if TORCH else module
+    assert internals.portable_module(module) == known
+    assert internals.portable_module("my.module") == "my.module"
+
+
+WITHOUT = """
+import sys
+import keras, numpy as np
+sys.modules["keras.src.trainers.data_adapters.array_data_adapter"] = None
+import kerasae
+model = kerasae.Autoencoder(*kerasae.nets.mlp((4,), 2, (3,)))
+model.compile()
+x = np.ones((8, 4), "float32")
+history = model.fit(x, epochs=2, validation_data=(x,), verbose=0).history
+print(len(history["val_loss"]), model.encode(x).shape, model.evaluate(x, verbose=0) is not None)
+"""
+
+
+@pytest.mark.home("tensorflow")
+def test_without_keras_s_adapters_models_still_train():
+    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
+    assert run.stdout.split("\n")[-2] == "2 (8, 2) True", run.stderr
+
+
+# Plain chains.
+
+
+@pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
+def test_a_plain_chain_gives_what_its_network_gives():
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(3, 3, 2, "same", activation="relu"),
+            layers.BatchNormalization(),
+            kerasae.layers.Conv2DTranspose(2, 3, 2, "same"),
+            layers.Flatten(),
+            layers.Dense(5, "elu"),
+            layers.Dropout(0.5, seed=3),
+        ]
+    )
+    x = ops.convert_to_tensor(np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32"))
+    assert calls._chain(network) is not None
+    for training in (False, True):
+        twin = keras.models.clone_model(network)
+        twin.set_weights(network.get_weights())
+        expected = twin(x, training=training)
+        found = calls.call(network, x, training)
+        if not training:  # a Dropout draws anew
+            np.testing.assert_array_equal(numpy(found), numpy(expected))
+        for one, other in zip(network.get_weights(), twin.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
+def test_what_is_no_plain_chain_is_called_as_it_is():
+    layers = keras.layers
+
+    class Own(layers.Layer):
+        def call(self, x):
+            return x
+
+    def network(*inner, **arguments):
+        return keras.Sequential([keras.Input((3,)), *inner, layers.Dense(2, **arguments)])
+
+    assert calls._chain(network()) is not None
+    assert calls._chain(network(Own())) is None
+    assert calls._chain(network(activity_regularizer="l2")) is None
+    assert calls._chain(keras.Sequential([layers.Dense(2)])) is None  # has no shape yet
+    half = network(dtype="mixed_float16")
+    x = ops.ones((1, 3))
+    assert not calls._as_it_was(calls._chain(half), x)
+    assert not calls._as_it_was(calls._chain(network()), ops.cast(x, "float16"))
+    hooked = network()
+    seen = []
+    hooked.layers[-1].register_forward_hook(lambda *_: seen.append(1))
+    calls.call(hooked, x, False)
+    assert seen == [1]
+    grown = network()
+    calls.call(grown, x, False)
+    grown.add(layers.Dense(7))
+    assert tuple(calls.call(grown, x, False).shape) == (1, 7)
+
+
+@pytest.mark.home("torch")
+def test_on_one_device_sums_are_what_they_are():
+    assert devices.copies() == 1 and devices.rank() == 0
+    assert devices.totals(1.0, 2.0) == [1.0, 2.0]
