@@ -63,7 +63,7 @@ CLASSES = {
     "VariationalAutoencoder": (
         lambda: kerasae.VariationalAutoencoder(*mlp(posterior="diagonal")),
         (X,),
-        OF_AUTOENCODERS,
+        {**OF_AUTOENCODERS, "sample": {}},
     ),
     "ConditionalVariationalAutoencoder": (
         lambda: kerasae.ConditionalVariationalAutoencoder(

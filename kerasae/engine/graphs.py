@@ -12,6 +12,25 @@ import keras
 from kerasae.engine import internals
 
 
+class _Function(keras.Operation):
+    """A function of tensors as an operation of Keras."""
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__()
+        self.call = function
+
+
+def symbolic(function: Callable, *inputs: keras.KerasTensor) -> Any:
+    """Return what a function gives for symbolic tensors, whatever it computes with.
+
+    Example:
+
+    >>> symbolic(lambda x: x[:, :2], keras.Input((3,))).shape
+    (None, 2)
+    """
+    return _Function(function)(*inputs)
+
+
 def layers_of(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return the layers of a network in the order of its graph, those of networks inside included.
 

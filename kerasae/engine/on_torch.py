@@ -20,9 +20,8 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
     loss, found = loss_fn()
     values = [variable.value for variable in variables]
     gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
-    return (loss.detach(), keras.tree.map_structure(_detached, found)), devices.add_up_gradients(
-        list(gradients)
-    )
+    gradients = devices.add_up_gradients(list(gradients))
+    return (loss.detach(), keras.tree.map_structure(_detached, found)), gradients
 
 
 def _detached(value: Any) -> Any:

@@ -83,6 +83,8 @@ class AdversarialAutoencoder(Autoencoder):
     ((64, 2), (5, 28, 28, 1))
     """
 
+    parts = ("reconstruction", "discriminator", "generator")
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -100,10 +102,6 @@ class AdversarialAutoencoder(Autoencoder):
         self.discriminator = _network_or_none("discriminator", discriminator)
         self.classes = None if classes is None else checks.positive("classes", classes, least=2)
         self.seed_generator = keras.random.SeedGenerator(seed)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return (*super().parts, "discriminator", "generator")
 
     def build(self, input_shape):
         """Builds and checks the networks and the prior, and makes what was not given."""
@@ -293,6 +291,12 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     ((64, 15), (64,), (5, 28, 28, 1))
     """
 
+    parts = (
+        *AdversarialAutoencoder.parts,
+        "class_discriminator",
+        "class_generator",
+        "cross_entropy",
+    )
     measured: Mapping[str, str | None] = {"accuracy": "max"}
 
     def __init__(
@@ -312,10 +316,6 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
             encoder, decoder, discriminator, prior, classes, corruption, seed=seed, **kwargs
         )
         self.class_discriminator = _network_or_none("class_discriminator", class_discriminator)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return (*super().parts, "class_discriminator", "class_generator", "cross_entropy")
 
     def _build_game(self, input_shape):
         shape = self._shapes["code"]
@@ -340,7 +340,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     def encoding(self, x, training):
         """The two parts of the code, z and p(c|x), in float32."""
         numbers = ops.cast(calls.call(self.encoder, x, training), "float32")
-        z, logits = numbers[:, : self.style], numbers[:, self.style :]
+        z, logits = numbers[:, : -self.classes], numbers[:, -self.classes :]
         return {"code": ops.concatenate([z, ops.softmax(logits)], axis=-1), "logits_c": logits}
 
     def discriminate_batch(self, batch, training):

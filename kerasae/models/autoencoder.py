@@ -26,8 +26,8 @@ from kerasae.models.base import Found, Model
 class EncoderDecoder(Model):
     """A model with an encoder f and a decoder g: what all autoencoders share, but for the loss.
 
-    A subclass defines `terms`. It may define `encoding` and `decoding`, the halves of `compute`:
-    `encode`, `decode`, `reconstruct` and `predict` then agree with each other.
+    A subclass defines `terms`. It may define `encoding` and `decoding`, the halves of `compute`, so
+    that `encode`, `decode`, `reconstruct` and `predict` agree with each other, and `make_weights`.
 
     Args:
         encoder: f, a Keras model from the input to the code.
@@ -51,9 +51,10 @@ class EncoderDecoder(Model):
         self.corruption = checks.layer("corruption", corruption)
         self.penalties = checks.penalties("penalty", penalty)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return ("reconstruction", *(["penalty"] if self.penalties else []))
+    def _finish(self, arguments: dict[str, Any]) -> None:
+        if self.penalties:
+            self.parts = (*self.parts, "penalty")
+        super()._finish(arguments)
 
     # The mathematics.
 
@@ -62,15 +63,19 @@ class EncoderDecoder(Model):
         found = {"input": x, **self.encoding(x, training)}  # h = f(x̃)
         return found | self.decoding(found["code"], training)  # x̂ = g(h)
 
-    def penalty_term(self, found: Found) -> dict[str, Any]:
-        """Return Ω(h, x̃) as a term, if there is one."""
-        if not self.penalties:
-            return {}
-        return {"penalty": sum(self._penalty(each, found) for each in self.penalties)}
+    def all_terms(self, x, y, found):
+        terms = self.terms(x, y, found)
+        if self.penalties:
+            terms["penalty"] = sum(self._penalty(each, found) for each in self.penalties)  # Ω(h, x̃)
+        return terms
 
     def corrupted(self, x: Any, training: bool) -> Any:
         """Return x̃ ~ C(x̃|x), outside training x."""
-        return x if self.corruption is None else self.corruption(x, training=training)
+        if self.corruption is None:
+            return x
+        if "int" in keras.backend.standardize_dtype(x.dtype):
+            x = ops.cast(x, "float32")
+        return self.corruption(x, training=training)
 
     def encoding(self, x: Any, training: bool) -> Found:
         """Return `code`, h = f(x), and what else comes up on the way to it."""
@@ -96,7 +101,7 @@ class EncoderDecoder(Model):
         found = self.found(x, training)
         if len(self.parts) > 1 and internals.is_nested(self):
             # The target only has to have the right shape.
-            terms = self.terms(x, ops.stop_gradient(found["output"]), found)
+            terms = self.all_terms(x, ops.stop_gradient(found["output"]), found)
             terms["reconstruction"] = ops.zeros_like(terms["reconstruction"])
             self.add_loss(ops.mean(self.combine(terms, found)))
         return found["output"]
@@ -114,7 +119,9 @@ class EncoderDecoder(Model):
         if not isinstance(code, keras.KerasTensor):
             given = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
             raise ValueError(f"`encoder` gives {given}, expected one code.")
-        code = self._code(code)
+        if not hasattr(self, "_shapes"):  # a loaded model is built once more
+            self.make_weights(tuple(code.shape[1:]))
+        code = self._code(inputs, code)
         if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
             expected = self.decoder.input_shape
             if not checks.fits(code.shape[1:], expected[1:]):
@@ -122,7 +129,8 @@ class EncoderDecoder(Model):
                     f"`decoder` takes codes of shape {tuple(expected[1:])}, but `encoder` gives "
                     f"codes of shape {tuple(code.shape[1:])}: expected the same shape."
                 )
-        output = self.decoder(code)
+        self.decoder(code)
+        output = graphs.symbolic(lambda code: self.decoding(code, False)["output"], code)
         if self.corruption is not None:
             self.corruption(inputs)
         for penalty in self.penalties:
@@ -135,9 +143,16 @@ class EncoderDecoder(Model):
         self.built = True
         internals.called(self)
 
-    def _code(self, output: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the code in what the encoder gives: all of it here."""
-        return output
+    def make_weights(self, shape: tuple[int | None, ...]) -> None:
+        """Add weights of the model's own, by `add_weight`; `shape` is of what the encoder gives.
+
+        It is called once. Weights that are to stay float32 under every policy need
+        `autocast=False`.
+        """
+
+    def _code(self, inputs: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the code, given the input and what the encoder gives for it."""
+        return graphs.symbolic(lambda x: self.encoding(x, False)["code"], inputs)
 
     # Training.
 
@@ -277,12 +292,13 @@ class Autoencoder(EncoderDecoder):
     ((64, 32), (64, 28, 28, 1))
     """
 
+    parts = ("reconstruction",)
     error = EachLoss("loss", "mse")  # L, until `compile` says otherwise
     _from_logits = False  # whether L starts from logits
 
     def terms(self, x, y, found):
         error = self.error(y, found["output"], found.get("logits"), found.get("weights"))
-        return {"reconstruction": error} | self.penalty_term(found)  # L(x, x̂), Ω(h, x̃)
+        return {"reconstruction": error}  # L(x, x̂)
 
     def decoding(self, code, training):
         if not self._from_logits:

@@ -207,6 +207,10 @@ class Model(Stepper, metaclass=_Constructed):
         """Return the output of `compute`."""
         return self.found(x, training)["output"]
 
+    def all_terms(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
+        """Return the terms, and what a class of models adds to those of each of its kind."""
+        return self.terms(x, y, found)
+
     def found(self, x: Any, training: bool) -> Found:
         """Return what `compute` computes, and whether it is for training."""
         return {"training": training, **self.compute(x, training)}
@@ -228,7 +232,7 @@ class Model(Stepper, metaclass=_Constructed):
         if weights is not None and len(weights.shape) > 1:
             found["weights"] = weights
         target = self.target(x, y, found)
-        terms = self.terms(x, target, found)
+        terms = self.all_terms(x, target, found)
         each = {name: _spread(term, batch.count) for name, term in terms.items()}
         loss = self.combine(each, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
@@ -317,7 +321,11 @@ class Model(Stepper, metaclass=_Constructed):
         views = self.aside.views
         if method not in views:
             views[method] = View(self, getattr(self, method))
-        return functools.partial(predictions, views[method])
+
+        def run(x: Any, batch_size: int) -> Any:
+            return predictions(views[method], x, checks.positive("batch_size", batch_size))
+
+        return run
 
     # Training, as Keras has it.
 
@@ -499,6 +507,11 @@ class Model(Stepper, metaclass=_Constructed):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Predict as `keras.Model.predict` does."""
+        if batch_size is not None:
+            checks.positive("batch_size", batch_size)
+        if x is None:
+            raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
+        x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
         if steps is None:
             (x,) = in_order(self, (x,), batch_size)
         return super().predict(x, batch_size, verbose, steps, callbacks)

@@ -127,10 +127,7 @@ class Classifier(Model):
             "reconstruction_weight", reconstruction_weight
         )
         self.fixed = fixed
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return ("cross_entropy", *(["reconstruction"] if self.decoder is not None else []))
+        self.parts = ("cross_entropy", *([] if decoder is None else ["reconstruction"]))
 
     def input_shape_of_networks(self):
         built = self.encoder.built and getattr(self.encoder, "inputs", None)
@@ -390,16 +387,8 @@ class Classifier(Model):
         bernoulli = self.decoder is not None and checks.needs_unit_interval(
             self.reconstruction_loss
         )
-        tokens = bool(getattr(network, "inputs", None)) and "int" in network.inputs[0].dtype
-        scales = (keras.layers.Rescaling, keras.layers.Normalization)
-        first = [
-            layer
-            for layer in graphs.layers_of(network)
-            if not isinstance(layer, keras.layers.InputLayer)
-        ]
-        integers = tokens or isinstance(first[0] if first else None, scales)
         shape = self._input_shape if self.built else None
-        checks.array("x", x, shape, bernoulli, integers=integers)
+        checks.inputs("x", x, network, shape, bernoulli)
 
     def _checked(self, x, y, sample_weight):
         if not isinstance(x, dict):

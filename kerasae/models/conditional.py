@@ -170,7 +170,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
             told = self.condition_network(told)
         self._check_takes("encoder", 1, told)
         self._check_takes("decoder", 1, told)
-        code = self._code(self.encoder([x, told]))
+        code = self._code(x, self.encoder([x, told]))
         self._check_takes("decoder", 0, code)
         output = self.decoder([code, told])
         if self.corruption is not None:
@@ -202,7 +202,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                 "of a code."
             )
 
-    def _code(self, output):
+    def _code(self, inputs, output):
         if not isinstance(output, keras.KerasTensor):
             raise ValueError(f"`encoder` gives {len(output)} outputs, expected one code.")
         shape = tuple(output.shape[1:])
@@ -339,9 +339,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         if self.classes is not None:
             checks.labels("condition", condition, self.classes)
             return condition
-        inputs = getattr(self.condition_network, "inputs", None)
-        tokens = bool(inputs) and "int" in inputs[0].dtype
-        checks.array("condition", condition, self._shape("condition"), integers=tokens)
+        checks.inputs("condition", condition, self.condition_network, self._shape("condition"))
         return condition
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:

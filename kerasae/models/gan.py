@@ -116,8 +116,8 @@ class GAN(Model):
     Args:
         generator: G, a Keras model from z to x, or from `[z, one-hot label]`.
         discriminator: a, a Keras model from x to one logit, or from `[x, one-hot label]`.
-        loss: `"minimax"`, `"non_saturating"`, `"maximum_likelihood"` (whose e^a overflows where
-            D is surer than a = 88), `"least_squares"`, `"hinge"` or `"wasserstein"`.
+        loss: `"minimax"`, `"non_saturating"`, `"maximum_likelihood"` (e^a only up to
+            a = 40), `"least_squares"`, `"hinge"` or `"wasserstein"`.
         discriminator_steps: k.
         simultaneous: Whether both gradients are taken at the same point, before either step.
         label_smoothing: s; 0.1 tells D that real examples are real with probability 0.9.
@@ -454,6 +454,7 @@ class GAN(Model):
         wanted = "pass whole numbers of p(z)'s own scale as float32"
         checks.array("z", z, self.code_shape, integers=False, otherwise=wanted)
         network = self.generator if self.averaged is None else self.averaged
+        checks.positive("batch_size", batch_size)
         inputs = _with(z, self._one_hot(labels, len(z)))
         return predictions(network, inputs, batch_size)
 
@@ -497,6 +498,7 @@ class GAN(Model):
         """
         x = checks.as_array("x", x)
         checks.array("x", x, self.example_shape, integers=False)
+        checks.positive("batch_size", batch_size)
         inputs = _with(x, self._one_hot(labels, len(x)))
         logit = predictions(self.discriminator, inputs, batch_size)
         logit = logit[:, 0].astype("float32")

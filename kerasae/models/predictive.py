@@ -62,6 +62,8 @@ class PredictiveSparseDecomposition(EncoderDecoder):
     ((64, 100), True)
     """
 
+    parts = ("reconstruction", "sparsity", "prediction")
+
     def __init__(
         self,
         input_shape: tuple[int, ...],
@@ -78,11 +80,6 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         shape = checks.sizes("input_shape", input_shape)
         super().__init__(_encoder(shape, code_size), _decoder(shape, code_size), **kwargs)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        first, *penalty = super().parts
-        return (first, "sparsity", "prediction", *penalty)
-
     def terms(self, x, y, found):
         """E(x, z*), a function of D and F alone: the codes z* are inferred and then fixed."""
         foreseen = ops.cast(found["code"], "float32")  # F(x̃), under every policy
@@ -93,8 +90,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         )
         atoms = ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel)
         parts = energy(x, ops.matmul(codes, atoms), codes, foreseen, self.sparsity, self.prediction)
-        names = "reconstruction", "sparsity", "prediction"
-        return dict(zip(names, parts, strict=True)) | self.penalty_term(found)
+        return dict(zip(("reconstruction", "sparsity", "prediction"), parts, strict=True))
 
     @property
     def dictionary(self) -> np.ndarray:

@@ -87,6 +87,7 @@ class VariationalAutoencoder(EncoderDecoder):
     ((64, 2), (5, 28, 28, 1), (3, 3, 28, 28, 1))
     """
 
+    parts = ("reconstruction", "kl")
     loss_is = "the bound is the loss, and `likelihood` says what a reconstruction is compared by"
 
     def __init__(
@@ -147,7 +148,7 @@ class VariationalAutoencoder(EncoderDecoder):
                 "layer without an activation (`output_activation='linear'` in `kerasae.nets`)."
             )
 
-    def _code(self, output):
+    def _code(self, inputs, output):
         shape, kind = tuple(output.shape[1:]), self.posterior_kind
         expected = getattr(self.decoder, "inputs", None) and self.decoder.input_shape[1:]
         if expected and (numbers := posteriors.parameters(kind, expected[-1])) != shape[-1]:
@@ -158,10 +159,6 @@ class VariationalAutoencoder(EncoderDecoder):
         return keras.KerasTensor((None, *posteriors.code_shape(kind, shape)))
 
     # The mathematics.
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return ("reconstruction", "kl", *(["penalty"] if self.penalties else []))
 
     def compute(self, x, training):
         """The mean of p(x|z), at a sample z ~ q(z|x̃) in training, elsewhere at q's mean."""
@@ -179,8 +176,7 @@ class VariationalAutoencoder(EncoderDecoder):
             found |= self._draw(q, x, False)
         found["prior"] = self.prior_at(x)
         log_likelihood = self._likelihood(found["decoded"], x).log_prob(y)  # log p(x|z), (k, n)
-        terms = {"reconstruction": -log_likelihood, "kl": q.kl(found["prior"], z=found["z"])}
-        return terms | self.penalty_term(found)
+        return {"reconstruction": -log_likelihood, "kl": q.kl(found["prior"], z=found["z"])}
 
     def combine(self, terms, found):
         if self.importance_samples == 1:  # −E_q log p(x|z) + β KL(q(z|x)‖p(z))
@@ -312,7 +308,9 @@ class VariationalAutoencoder(EncoderDecoder):
         self._need_weights("sample")
         seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
-        return self._drawn(predictions(self.decoder, z, batch_size), pixels, seed)
+        return self._drawn(
+            predictions(self.decoder, z, checks.positive("batch_size", batch_size)), pixels, seed
+        )
 
     def _drawn(self, decoded, pixels, seed):
         """A sample of p(x|z), or its mean."""

@@ -26,6 +26,7 @@ TEXTS = [
     "README.md",
     "data/README.md",
     "kerasae/engine/SCALING.md",
+    "kerasae/models/WRITING.md",
     "kerasae/zoo/README.md",
     "kerasae/zoo/USING.md",
     "notebooks/ERRATA.md",
