@@ -2,11 +2,32 @@
 
     assert_contract(make_model, x, other_backends, tmp_path)
 
-fit lowers the loss; validation has the same metrics; the same seed gives the same run;
-compiled metrics and sample weights work without targets; config, `.keras` and preset round
-trips give the same outputs, under the other backends too; bad input is one sentence.
+What a user of Keras expects: fit lowers the loss and moves every weight; validation has the same
+metrics; the same seed gives the same run; compiled metrics and sample weights work without targets;
+config, `.keras` and preset round trips give the same outputs, under the other backends too; bad
+input is one sentence.
+
+And that the mathematics is there (`assert_mathematics`, which games share):
+
+- the loss is the sum of its logged parts (the KL times β) and of the weights' regularizers, in
+  training and in evaluation, and every metric counts in both;
+- λ ‖h‖² as Ω adds what NumPy finds for the codes of `encode`;
+- `predict`, `reconstruct` and `decode(encode)` are the same;
+- a corruption, and Dropout before each network that the constructor takes, act in training and
+  nowhere else; without them, training and evaluation find the same numbers;
+- an example of weight 0 is left out of every part, up to the number of examples in the mean;
+- the reconstruction alone moves every kernel of encoder and decoder;
+- the configuration has every argument of the constructor, and gives back another value of it;
+- a step of Adam from the same file gives the same weights under all backends: on JAX this stands
+  for some of the above, which take many short steps.
+
+It does not assert that a part is the formula its name stands for, only what follows from the names:
+a factor or a wrong sign inside `terms` passes, unless training stops lowering the loss. Nor does it
+see the bound by importance weights, weights in an Ω that is one number of a batch, mixed precision,
+several devices, or speed. For all of these a model has tests of its own.
 """
 
+import inspect
 import json
 import re
 import zipfile
@@ -14,8 +35,12 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from other_backends import take_step
 
 from kerasae.datasets import Split
+from kerasae.engine import graphs
+from kerasae.engine.noise import Places
+from kerasae.models.base import Model
 
 
 def assert_contract(
@@ -28,6 +53,7 @@ def assert_contract(
     y=None,
     compiled=None,
     of_class=True,
+    **mathematics,
 ):
     """Asserts the whole contract.
 
@@ -41,7 +67,8 @@ def assert_contract(
         y: Labels, for a model that does not learn from `x` alone.
         compiled: What else to compile with than the loss and `metrics=["mae"]`, for such a model.
         of_class: Whether to assert what hangs on the class and not on its networks, too: targets,
-            weights and bad input. One model of each class does.
+            weights, bad input and the mathematics. One model of each class does.
+        **mathematics: Further arguments of `assert_mathematics`.
     """
     if compiled is None:
         compiled = {"loss": loss, "metrics": ["mae"]}
@@ -53,6 +80,8 @@ def assert_contract(
     assert_round_trips(model, x, other_backends, tmp_path, y)
     if of_class:
         assert_bad_input_is_refused(model, x, loss, y)
+        loss = compiled.get("loss")
+        assert_mathematics(model, x, other_backends, tmp_path, y, loss, **mathematics)
 
 
 def _trained(make_model, x, y, compiled, epochs):
@@ -60,16 +89,19 @@ def _trained(make_model, x, y, compiled, epochs):
     model = make_model()
     model.compile(optimizer=keras.optimizers.Adam(0.01), **compiled)
     before = model.evaluate(x, y, verbose=0, return_dict=True)
+    start = [variable.numpy() for variable in model.trainable_variables]
     validation = (x,) if y is None else (x, y)
     history = model.fit(
         x, y, epochs=epochs, batch_size=16, validation_data=validation, verbose=0
     ).history
-    return model, {"before": before["loss"], **history}
+    return model, {"before": before["loss"], "start": start, **history}
 
 
 def assert_learns(model, history, expected):
-    before = history.pop("before")
-    assert history["val_loss"][-1] < before
+    before, start = history.pop("before"), history.pop("start")
+    assert history["val_loss"][-1] < before, "training does not lower the loss"
+    for variable, value in zip(model.trainable_variables, start, strict=True):
+        assert np.abs(variable.numpy() - value).max() > 0, f"{variable.path} does not move"
     names = {name for name in history if not name.startswith("val_")}
     assert {"loss"} | expected <= names
     assert {f"val_{name}" for name in names} == {n for n in history if n.startswith("val_")}
@@ -174,3 +206,324 @@ def assert_bad_input_is_refused(model, x, loss, y=None, targets=True):
 
 def _one_sentence(text: str) -> bool:
     return "\n" not in text and not re.search(r"[a-z]\. [A-Z]", text)
+
+
+# The mathematics.
+
+# A step costs next to nothing where operations run one by one. On JAX each is compiled, and all of
+# them once more with every change of a model: less of this is asserted there.
+EAGER = keras.backend.backend() != "jax"
+PENALTY = 0.1  # λ of Ω = λ ‖h‖²
+RATE = 0.5  # of Dropout, and the deviation of Gaussian noise
+BETA = 0.5  # of the KL
+
+
+def assert_mathematics(
+    model,
+    x,
+    other_backends,
+    tmp_path,
+    y=None,
+    loss=None,
+    inputs=None,
+    factors=None,
+    others=None,
+    reconstructed_by=("encoder", "decoder"),
+):
+    """Asserts that the mathematics is there, of copies of the model.
+
+    Args:
+        model: A trained model.
+        x: Examples.
+        other_backends: The fixture of that name.
+        tmp_path: The fixture of that name.
+        y: Labels, for a model that takes them.
+        loss: Reconstruction term to compile with, for a model that takes one.
+        inputs: What `predict` takes, if that is not `x`.
+        factors: What parts are multiplied by in the loss: the KL by β and a reconstruction by
+            `reconstruction_weight` if nothing is said, all others by 1.
+        others: Further values for arguments of the constructor, beside the numbers and switches,
+            of which other values are found.
+        reconstructed_by: Names of those which the reconstruction alone must move.
+    """
+    assert_config_is_complete(model, others or {})
+    probe = Probe(model, x, y, loss, factors or {})
+    judged = probe.evaluate()
+    assert_noise_acts_in_training_alone(probe, judged, x if inputs is None else inputs)
+    assert_penalty_is_its_formula(probe, judged)
+    assert_halves_agree(probe)
+    if EAGER:
+        assert_weight_zero_leaves_out(probe)
+        assert_reconstruction_moves(probe, reconstructed_by)
+    assert_same_step_on_every_backend(model, x, y, loss, other_backends, tmp_path)
+
+
+def arguments(cls):
+    """Names of the constructor's arguments, and of its parents' that it hands `**kwargs` to.
+
+    What a parent has no default for is given by a subclass that does not ask for it.
+    """
+    found = set()
+    for parent in cls.__mro__[: cls.__mro__.index(Model)]:
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        handed_on = [p for p in parameters if p.kind is p.VAR_KEYWORD]
+        own = [p for p in parameters if p not in handed_on]
+        found |= {p.name for p in own if not found or p.default is not p.empty}
+        if not handed_on:
+            break
+    return found
+
+
+def remade(model, **changes):
+    """A model of the same weights and configuration, but for those arguments that it takes."""
+    taken = arguments(type(model))
+    serialize = keras.saving.serialize_keras_object
+    changes = {name: serialize(value) for name, value in changes.items() if name in taken}
+    twin = type(model).from_config({**model.get_config(), **changes})
+    pair = model.weights, twin.weights
+    if len(pair[0]) != len(pair[1]):  # an Ω had weights of its own
+        pair = model.trainable_variables, twin.trainable_variables
+    for ours, theirs in zip(*pair, strict=True):
+        theirs.assign(ours.numpy())
+    # No noise inside the networks, and the model's own always that of an evaluation.
+    twin.noise = lambda training: Places(0)
+    for layer in layers_of(twin):
+        for number in ("rate", "stddev"):
+            if hasattr(layer, number):
+                setattr(layer, number, 0.0)
+    return twin
+
+
+def networks_of(model):
+    """The networks that are attributes of a model and have something to learn, by their names."""
+    attributes = {**vars(model), **getattr(model, "_modules", {})}  # the latter on PyTorch
+    found = {name: part for name, part in attributes.items() if isinstance(part, keras.Model)}
+    return {name: part for name, part in found.items() if part.trainable_variables}
+
+
+def layers_of(model):
+    return [layer for part in networks_of(model).values() for layer in graphs.layers_of(part)]
+
+
+class Probe:
+    """A copy of a model that runs eagerly, with a learning rate of 0.
+
+    As far as its constructor takes them, it has Ω = λ ‖h‖², Gaussian noise as its corruption, and
+    networks that begin with Dropout. These can be switched; its own noise is always the same.
+    """
+
+    def __init__(self, model, x, y, loss, factors):
+        self.x, self.y, self.factors = x, y, factors
+        self.size = len(keras.tree.flatten(x)[0])
+        own = networks_of(model)
+        networks = {name: own[name] for name in sorted(arguments(type(model)) & set(own))}
+        self.model = remade(
+            model,
+            corruption=keras.layers.GaussianNoise(RATE),
+            condition_corruption=None,
+            penalty=keras.regularizers.L2(PENALTY),
+            **{name: _behind_dropout(network) for name, network in networks.items()},
+        )
+        self.noises = {}  # name → a layer, and which number of it says how much
+        if "corruption" in arguments(type(model)):
+            self.noises["the corruption"] = self.model.corruption, "stddev"
+        for name in networks:
+            dropout = getattr(self.model, name).get_layer("tried")
+            self.noises[f"Dropout before `{name}`"] = dropout, "rate"
+        if "kl" in self.model.parts:
+            self.model.beta.assign(BETA)
+        loss = {"loss": loss} if loss else {}
+        self.model.compile(keras.optimizers.SGD(0.0), run_eagerly=EAGER, **loss)
+
+    def switch(self, on, *names):
+        """Switches these noises on or off, or all."""
+        for name in names or self.noises:
+            layer, number = self.noises[name]
+            self.change(layer, number, RATE if on else 0.0)
+
+    def change(self, part, number, value):
+        """Changes a number of a part, which compiled steps have not seen."""
+        setattr(part, number, value)
+        self.model.train_function = self.model.test_function = self.model.predict_function = None
+
+    def evaluate(self, count=None, **weights):
+        """The logs of one batch, of all examples or the first few."""
+        x, y, settings = self._batch(count)
+        logs = self.model.evaluate(x, y, return_dict=True, **settings, **weights)
+        return self._sound(logs, "evaluation")
+
+    def train(self, count=None, **weights):
+        """The same in training."""
+        x, y, settings = self._batch(count)
+        history = self.model.fit(x, y, shuffle=False, **settings, **weights).history
+        return self._sound({name: value for name, (value,) in history.items()}, "training")
+
+    def _batch(self, count):
+        x = keras.tree.map_structure(lambda part: part[:count], self.x)
+        y = None if self.y is None else self.y[:count]
+        return x, y, {"batch_size": self.size, "verbose": 0}
+
+    def _sound(self, logs, where):
+        """The logs, after a look whether they add up and every metric has counted."""
+        model = self.model
+        for metric in model.metrics:
+            if hasattr(metric, "count"):
+                assert metric.count.numpy() > 0, f"`{metric.name}` counts nothing in {where}"
+        if getattr(model, "importance_samples", 1) > 1:
+            return logs
+        factors = {
+            "kl": 0.0 if getattr(model, "prior_kind", None) == "none" else BETA,
+            "reconstruction": getattr(model, "reconstruction_weight", 1.0),
+            **self.factors,
+        }
+        parts = {name: factors.get(name, 1.0) * logs[name] for name in model.parts}
+        regular = [v for v in model.trainable_variables if getattr(v, "regularizer", None)]
+        added = sum(float(keras.ops.convert_to_numpy(v.regularizer(v.value))) for v in regular)
+        message = f"in {where} the loss is {logs['loss']}, and not the sum of {parts} and {added}"
+        assert logs["loss"] == pytest.approx(sum(parts.values()) + added, rel=1e-5), message
+        return logs
+
+
+def _behind_dropout(network):
+    """A network whose first input passes Dropout."""
+    first, *rest = [keras.Input(each.shape[1:], dtype=each.dtype) for each in network.inputs]
+    dropped = keras.layers.Dropout(RATE, name="tried")(first)
+    if not rest:
+        return keras.Model(first, network(dropped), name=network.name)
+    return keras.Model([first, *rest], network([dropped, *rest]), name=network.name)
+
+
+def assert_config_is_complete(model, others):
+    """Every argument is in the configuration, which gives back another value of it."""
+    config = model.get_config()
+    taken = arguments(type(model))
+    missing = taken - set(config)
+    assert not missing, f"`get_config` lacks {sorted(missing)}"
+    # `copy` says what to do with given networks, which are the model's own afterwards.
+    changes = {name: _another(config[name]) for name in taken - {"copy"}}
+    changes = {name: value for name, value in changes.items() if value is not None} | others
+    try:
+        _assert_gives_back(model, changes)
+    except ValueError:  # what does not go together is tried one by one
+        for name, value in changes.items():
+            try:
+                _assert_gives_back(model, {name: value})
+            except ValueError:
+                assert name not in others, f"`{name}` cannot be {value!r}"
+
+
+def _another(value):
+    """Another value than that of a switch or number, and `None` for anything else."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return value / 2 + 0.1 if isinstance(value, float) else None
+
+
+def _assert_gives_back(model, changes):
+    twin = type(model).from_config({**model.get_config(), **changes})
+    again = twin.get_config()
+    for name, value in changes.items():
+        assert again[name] == value, f"`{name}` is {value!r}, in the configuration {again[name]!r}"
+        has = getattr(twin, name, value)
+        if isinstance(has, (bool, int, float)):
+            assert has == value, f"`{name}` is {value!r}, and the model's {has!r}"
+
+
+def assert_penalty_is_its_formula(probe, judged):
+    """Ω is λ times the mean of ‖h‖², beside what the class adds on its own."""
+    if not getattr(probe.model, "penalties", None):
+        return
+    assert "penalty" in judged, "Ω is no part of the loss"
+    code = probe.model.encode(probe.x).reshape(probe.size, -1)
+    expected = PENALTY * (code**2).sum(axis=1).mean()
+    if len(probe.model.penalties) > 1:
+        omega = probe.model.penalties[-1]
+        probe.change(omega, "l2", 0.0)
+        expected += probe.evaluate()["penalty"]
+        probe.change(omega, "l2", PENALTY)
+    assert judged["penalty"] == pytest.approx(expected, rel=1e-4), "`penalty` is not λ ‖h‖²"
+
+
+def assert_halves_agree(probe):
+    """Reconstruct, predict and decode(encode) are the same."""
+    model, x = probe.model, probe.x
+    if not all(hasattr(model, name) for name in ("encode", "decode", "reconstruct")):
+        return
+    given = [part for name, part in x.items() if name != "x"] if isinstance(x, dict) else []
+    predicted = model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.reconstruct(x), predicted, rtol=1e-5, atol=1e-6)
+    halves = model.decode(model.encode(x), *given)
+    np.testing.assert_allclose(halves, predicted, rtol=1e-5, atol=1e-6)
+
+
+def assert_noise_acts_in_training_alone(probe, judged, inputs):
+    """The corruption and Dropout change the loss of `fit`, and nothing in `evaluate`, `predict`."""
+    predicted = probe.model.predict(inputs, verbose=0)
+    probe.switch(False)
+    message = "noise acts outside training"
+    assert probe.evaluate() == pytest.approx(judged, rel=1e-6), message
+    np.testing.assert_array_equal(probe.model.predict(inputs, verbose=0), predicted, message)
+    quiet = probe.train()
+    if any(isinstance(each, keras.layers.BatchNormalization) for each in layers_of(probe.model)):
+        again, message = probe.train() if EAGER else quiet, "noise is not that of `model.noise`"
+    else:
+        again, message = judged, "training and evaluation differ without noise"
+    assert quiet == pytest.approx(again, rel=1e-5), message
+    for name in probe.noises if EAGER else []:
+        probe.switch(True, name)
+        assert probe.train() != pytest.approx(quiet, rel=1e-5), f"{name} does nothing in training"
+        probe.switch(False, name)
+
+
+def assert_weight_zero_leaves_out(probe):
+    """Examples of weight 0 are as good as left out, but that a mean is over them, too."""
+    probe.switch(False)
+    kept = probe.size // 2
+    weights = (np.arange(probe.size) < kept).astype("float32")
+    alone, weighted = probe.evaluate(kept), probe.evaluate(sample_weight=weights)
+    shares = [kept / probe.size]
+    if probe.y is not None and (probe.y < 0).any():  # some means are over those with a label
+        labelled = probe.y >= 0
+        shares.append(labelled[:kept].sum() / labelled.sum())
+    for part in probe.model.parts:
+        expected = [pytest.approx(share * alone[part], rel=1e-4) for share in shares]
+        assert weighted[part] in expected, f"`{part}` takes no notice of weights"
+
+
+def assert_reconstruction_moves(probe, networks):
+    """A step down the reconstruction alone moves every kernel of these networks."""
+    model = probe.model
+    if "reconstruction" not in model.parts:
+        return
+    probe.switch(False)
+    model.combine = lambda terms, found: terms["reconstruction"]
+    optimizer = getattr(model.optimizer, "optimizers", [model.optimizer])[0]
+    optimizer.learning_rate = 0.1
+    parts = [part for name, part in networks_of(model).items() if name in networks]
+    variables = [v for part in parts for v in part.trainable_variables if len(v.shape) > 1]
+    before = [variable.numpy() for variable in variables]
+    x, y, settings = probe._batch(None)
+    model.fit(x, y, **settings)
+    for variable, value in zip(variables, before, strict=True):
+        moved = np.abs(variable.numpy() - value).max() > 0
+        assert moved, f"the reconstruction's gradient does not reach {variable.path}"
+
+
+def assert_same_step_on_every_backend(model, x, y, loss, other_backends, tmp_path):
+    """One step of Adam from the same file, without noise, gives the same weights."""
+    quiet = keras.layers.GaussianNoise(0.0)
+    twin = remade(model, corruption=quiet, condition_corruption=None)
+    # Adam divides a gradient by its size, which would make rounding large where it is almost 0.
+    twin.compile(keras.optimizers.Adam(0.01, epsilon=1e-3), **({"loss": loss} if loss else {}))
+    twin.save(tmp_path / "step.keras")
+    found = other_backends.steps(tmp_path / "step.keras", x, y, type(model))
+    before, after = model.get_weights(), take_step(twin, x, y)
+    assert any((one != two).any() for one, two in zip(before, after, strict=True))
+    for backend, weights in found.items():
+        for variable, ours, theirs in zip(twin.weights, after, weights, strict=True):
+            message = f"{variable.path} after a step on {backend}"
+            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-5, err_msg=message)

@@ -8,6 +8,8 @@ same seed gives the same run, also if it is saved in the middle and goes on from
 killed and goes on by `resumable_fit`; config, file and preset round trips give the same outputs,
 under the other backends too; mixed precision trains; bad input is one sentence.
 
+And the mathematics is there, as `contract.py` says it: the loss is the sum of all players' parts.
+
 Compiling takes most of the time, so what does not depend on it runs eagerly; but not on JAX, which
 compiles every single operation then.
 """
@@ -15,7 +17,7 @@ compiles every single operation then.
 import keras
 import numpy as np
 import pytest
-from contract import assert_bad_input_is_refused, assert_round_trips
+from contract import assert_bad_input_is_refused, assert_mathematics, assert_round_trips
 
 from kerasae.engine.optimizer_group import OptimizerGroup
 from kerasae.training.resume import resumable_fit
@@ -35,7 +37,16 @@ MODES = {
 
 
 def assert_game_contract(
-    make_model, x, other_backends, tmp_path, parts, y=None, inputs=None, loss=None, targets=True
+    make_model,
+    x,
+    other_backends,
+    tmp_path,
+    parts,
+    y=None,
+    inputs=None,
+    loss=None,
+    targets=True,
+    **mathematics,
 ):
     """Asserts the whole contract.
 
@@ -49,6 +60,7 @@ def assert_game_contract(
         inputs: What `predict` takes, if that is not `x`.
         loss: Reconstruction term to compile with, for a model that has one.
         targets: Whether `fit` takes what is to be reconstructed as y.
+        **mathematics: Further arguments of `contract.assert_mathematics`.
     """
     inputs = x if inputs is None else inputs
 
@@ -63,6 +75,7 @@ def assert_game_contract(
     assert_goes_on_after_a_kill(start, x, y, tmp_path)
     assert_round_trips(model, inputs, other_backends, tmp_path, y, examples=x)
     assert_bad_input_is_refused(model, x, loss, y, targets)
+    assert_mathematics(model, x, other_backends, tmp_path, y, loss, inputs, **mathematics)
     assert_mixed_precision_trains(start, x, y, "mixed_float16")
     assert_mixed_precision_trains(start, x, y, "mixed_bfloat16", **FEW_STEPS)
 

@@ -94,10 +94,13 @@ def take_step(model: Any, x: Any, y: Any = None) -> list[np.ndarray]:
 
     Noise is the same under every backend: that of an evaluation, which is a function of the place.
     """
+    import keras
+
     from kerasae.engine.noise import Places
 
     model.noise = lambda training: Places(0)
-    model.run_eagerly = True  # to compile one step takes longer than to run it
+    # To compile a step takes longer than to run it once, but on JAX, where each operation is.
+    model.run_eagerly = keras.backend.backend() != "jax"
     size = len(x["x"] if isinstance(x, dict) else x)
     model.fit(x, y, batch_size=size, shuffle=False, verbose=0)
     return model.get_weights()

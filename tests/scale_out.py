@@ -32,6 +32,16 @@ KINDS = (
 )
 
 
+def kinds(way):
+    """The models that a way of sharing is tried on.
+
+    All of them once: on PyTorch in two processes, elsewhere on two devices. How a message gets to
+    another process does not depend on the model.
+    """
+    all_of_them = way == "devices" or os.environ["KERAS_BACKEND"] == "torch"
+    return KINDS if all_of_them else ("classifier", "vae", "gan")
+
+
 def results(kind, share=None):
     """Logs of four steps and of validation, and the weights and optimizer state that they lead to.
 
@@ -163,8 +173,10 @@ def _model(kind):
     networks = nets.mlp((PIXELS,), size, (16,), code_activation="sigmoid")
     variational = nets.mlp((PIXELS,), CODE, (16,), posterior="diagonal")
     label = (CLASSES,)
+    regularized = keras.layers.Dense(CODE, kernel_regularizer=keras.regularizers.L2(0.1))
+    plain = keras.Sequential([keras.Input((PIXELS,)), regularized]), networks[1]
     return {
-        "plain": lambda: kerasae.Autoencoder(*networks, penalty=keras.regularizers.L1(1e-2)),
+        "plain": lambda: kerasae.Autoencoder(*plain, penalty=keras.regularizers.L1(1e-2)),
         "denoising": lambda: kerasae.DenoisingAutoencoder(*networks, keras.layers.Identity()),
         "sparse": lambda: kerasae.SparseAutoencoder(*networks, MeanActivation(0.1)),
         "contractive": lambda: kerasae.ContractiveAutoencoder(*networks, weight=0.1),
@@ -266,7 +278,7 @@ def main(folder, how, index=None, port=None):
     scope = two_devices() if how == "devices" else one_of_two_processes(int(index), int(port))
     share = None if index is None else int(index)
     with scope:
-        for kind in KINDS:
+        for kind in kinds(how):
             np.savez(Path(folder) / f"{how}-{kind}-{share}.npz", **results(kind, share))
 
 

@@ -80,7 +80,10 @@ def unbuilt():
 )
 def test_contract(make_model, labels, compiled, x, other_backends, tmp_path, request):
     y = request.getfixturevalue(labels)
-    assert_contract(make_model, x, other_backends, tmp_path, epochs=4, y=y, compiled=compiled)
+    others = {"fixed": "all", "reconstruction_loss": "mae"}
+    assert_contract(
+        make_model, x, other_backends, tmp_path, epochs=4, y=y, compiled=compiled, others=others
+    )
 
 
 def log_softmax(logits):

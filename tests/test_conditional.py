@@ -79,6 +79,9 @@ def test_contract(name, x, other_backends, tmp_path):
     contract.assert_round_trips(model, {"x": x, "condition": c}, other_backends, tmp_path)
     loss = None if name == "part of the image" else "binary_crossentropy"
     contract.assert_bad_input_is_refused(model, x, loss, c)
+    seen = hide(x, QuadrantMask(2, seed=1)) if name == "part of the image" else c
+    pair, others = {"x": x, "condition": seen}, {"likelihood": "laplace", "seed": 3}
+    contract.assert_mathematics(model, pair, other_backends, tmp_path, others=others)
 
 
 def test_weights_and_metrics(x, labels):

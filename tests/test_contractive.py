@@ -50,7 +50,10 @@ def test_contract(make_model, method, epochs, x, other_backends, tmp_path):
         return make_model(method=method)
 
     of_class = make_model is dense
-    assert_contract(make, x, other_backends, tmp_path, epochs=epochs, of_class=of_class)
+    others = {"method": "projections", "seed": 3}
+    assert_contract(
+        make, x, other_backends, tmp_path, epochs=epochs, of_class=of_class, others=others
+    )
 
 
 def finite_differences(f, array, entries, step=1e-4):

@@ -32,7 +32,10 @@ def test_contract(x, other_backends, tmp_path):
         return normalized(average=0.9, discriminator_steps=2)
 
     z = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
-    assert_game_contract(make, x, other_backends, tmp_path, PARTS, inputs=z, targets=False)
+    others = {"loss": "minimax", "latent": "uniform"}
+    assert_game_contract(
+        make, x, other_backends, tmp_path, PARTS, inputs=z, targets=False, others=others
+    )
 
 
 def test_contract_with_classes(x, other_backends, tmp_path):

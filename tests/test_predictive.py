@@ -15,7 +15,7 @@ def make(**arguments):
 
 
 def test_contract(x, other_backends, tmp_path):
-    assert_contract(make, x, other_backends, tmp_path)
+    assert_contract(make, x, other_backends, tmp_path, reconstructed_by=["decoder"])
 
 
 def problem(seed):

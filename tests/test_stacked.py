@@ -54,7 +54,10 @@ def everything():
 )
 def test_contract(make_model, loss, x, other_backends, tmp_path):
     of_class = make_model is stacked
-    assert_contract(make_model, x, other_backends, tmp_path, loss, epochs=5, of_class=of_class)
+    others = {"activation": "relu", "code_activation": "tanh", "output_activation": "linear"}
+    assert_contract(
+        make_model, x, other_backends, tmp_path, loss, epochs=5, of_class=of_class, others=others
+    )
 
 
 def test_the_decks_architecture_and_parameter_count():

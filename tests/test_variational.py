@@ -55,6 +55,7 @@ def test_contract(name, x, other_backends, tmp_path):
         tmp_path,
         loss="binary_crossentropy" if name == "diagonal" else None,
         compiled={"metrics": ["mae"]},
+        others={"likelihood": "laplace", "seed": 3},
     )
 
 

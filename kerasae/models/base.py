@@ -304,11 +304,7 @@ class Model(Stepper, metaclass=_Constructed):
         whole = sum(whole for whole, *_ in results)
         _add(self.aside.loss, whole, batch.count)
         _, output, target = results[0]
-        weight = batch.sample_weight
-        if weight is not None and output is not None and len(weight.shape) == 1:
-            # (n,) as (n, 1, …): a metric per pixel would match the weights with the columns.
-            weight = ops.reshape(weight, (-1,) + (1,) * (len(output.shape) - 2))
-        return self.compute_metrics(batch.x, target, output, weight)
+        return self.compute_metrics(batch.x, target, output, batch.sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the compiled metrics."""

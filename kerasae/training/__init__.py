@@ -1,1 +1,1 @@
-"""How the models learn: alternating updates and greedy phases."""
+"""How the models learn: in greedy phases, and from where a run was killed."""
