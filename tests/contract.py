@@ -7,24 +7,23 @@ metrics; the same seed gives the same run; compiled metrics and sample weights w
 config, `.keras` and preset round trips give the same outputs, under the other backends too; bad
 input is one sentence.
 
-And that the mathematics is there (`assert_mathematics`, which games share):
+And the mathematics (`assert_mathematics`, for games too), as far as the model has what it is about:
 
-- the loss is the sum of its logged parts (the KL times β) and of the weights' regularizers, in
-  training and in evaluation, and every metric counts in both;
-- λ ‖h‖² as Ω adds what NumPy finds for the codes of `encode`;
-- `predict`, `reconstruct` and `decode(encode)` are the same;
+- the loss is the sum of the logged parts (the KL times β) and of the weights' regularizers, and
+  every metric counts examples, in training and in evaluation;
+- the metric `penalty` of Ω = λ ‖h‖² is what NumPy finds for the codes of `encode`;
+- `predict`, `reconstruct` and `decode(encode)` give the same;
 - a corruption, and Dropout before each network that the constructor takes, act in training and
   nowhere else; without them, training and evaluation find the same numbers;
 - an example of weight 0 is left out of every part, up to the number of examples in the mean;
-- the reconstruction alone moves every kernel of encoder and decoder;
+- the gradient of the reconstruction alone reaches every kernel of encoder and decoder;
 - the configuration has every argument of the constructor, and gives back another value of it;
-- a step of Adam from the same file gives the same weights under all backends: on JAX this stands
-  for some of the above, which take many short steps.
+- one step of Adam from the same file gives the same weights on all backends.
 
-It does not assert that a part is the formula its name stands for, only what follows from the names:
-a factor or a wrong sign inside `terms` passes, unless training stops lowering the loss. Nor does it
-see the bound by importance weights, weights in an Ω that is one number of a batch, mixed precision,
-several devices, or speed. For all of these a model has tests of its own.
+The contract does not know the formula of a part: a factor or a wrong sign inside `terms` passes, if
+the loss still falls. It does not look at the bound by importance weights, at weights of examples in
+a term that is one number of the batch, at mixed precision (but for games), several devices, or
+speed. A model has tests of its own for these.
 """
 
 import inspect
@@ -210,8 +209,8 @@ def _one_sentence(text: str) -> bool:
 
 # The mathematics.
 
-# A step costs next to nothing where operations run one by one. On JAX each is compiled, and all of
-# them once more with every change of a model: less of this is asserted there.
+# Many changes of a model, and one step after each: fast where operations run one by one. JAX would
+# compile each change. There the step that is the same on all backends stands for what is left out.
 EAGER = keras.backend.backend() != "jax"
 PENALTY = 0.1  # λ of Ω = λ ‖h‖²
 RATE = 0.5  # of Dropout, and the deviation of Gaussian noise
@@ -228,9 +227,10 @@ def assert_mathematics(
     inputs=None,
     factors=None,
     others=None,
+    of_batch=(),
     reconstructed_by=("encoder", "decoder"),
 ):
-    """Asserts that the mathematics is there, of copies of the model.
+    """Assert that the mathematics is there, with copies of the model.
 
     Args:
         model: A trained model.
@@ -240,28 +240,28 @@ def assert_mathematics(
         y: Labels, for a model that takes them.
         loss: Reconstruction term to compile with, for a model that takes one.
         inputs: What `predict` takes, if that is not `x`.
-        factors: What parts are multiplied by in the loss: the KL by β and a reconstruction by
-            `reconstruction_weight` if nothing is said, all others by 1.
-        others: Further values for arguments of the constructor, beside the numbers and switches,
-            of which other values are found.
-        reconstructed_by: Names of those which the reconstruction alone must move.
+        factors: Factors of parts in the loss. Those of the KL (β) and of a reconstruction
+            (`reconstruction_weight`) are known, all others are 1.
+        others: Other values of the constructor's arguments, for the configuration. Those of numbers
+            and switches are found.
+        of_batch: Names of parts that are one number of the batch: weights do not count there.
+        reconstructed_by: Names of the networks that the gradient of the reconstruction must reach.
     """
     assert_config_is_complete(model, others or {})
     probe = Probe(model, x, y, loss, factors or {})
-    judged = probe.evaluate()
-    assert_noise_acts_in_training_alone(probe, judged, x if inputs is None else inputs)
-    assert_penalty_is_its_formula(probe, judged)
+    assert_noise_acts_in_training_alone(probe, x if inputs is None else inputs)
+    assert_penalty_is_its_formula(probe)
     assert_halves_agree(probe)
     if EAGER:
-        assert_weight_zero_leaves_out(probe)
+        assert_weight_zero_leaves_out(probe, of_batch)
         assert_reconstruction_moves(probe, reconstructed_by)
     assert_same_step_on_every_backend(model, x, y, loss, other_backends, tmp_path)
 
 
 def arguments(cls):
-    """Names of the constructor's arguments, and of its parents' that it hands `**kwargs` to.
+    """Return the names of the constructor's arguments, and of the parents' that get its `**kwargs`.
 
-    What a parent has no default for is given by a subclass that does not ask for it.
+    An argument of a parent without a default is not among them: the subclass gives it.
     """
     found = set()
     for parent in cls.__mro__[: cls.__mro__.index(Model)]:
@@ -277,7 +277,10 @@ def arguments(cls):
 
 
 def remade(model, **changes):
-    """A model of the same weights and configuration, but for those arguments that it takes."""
+    """Return a copy with some arguments changed, if the constructor takes them, and without noise.
+
+    There is no noise inside its networks, and its own noise is always that of an evaluation.
+    """
     taken = arguments(type(model))
     serialize = keras.saving.serialize_keras_object
     changes = {name: serialize(value) for name, value in changes.items() if name in taken}
@@ -287,7 +290,6 @@ def remade(model, **changes):
         pair = model.trainable_variables, twin.trainable_variables
     for ours, theirs in zip(*pair, strict=True):
         theirs.assign(ours.numpy())
-    # No noise inside the networks, and the model's own always that of an evaluation.
     twin.noise = lambda training: Places(0)
     for layer in layers_of(twin):
         for number in ("rate", "stddev"):
@@ -297,7 +299,7 @@ def remade(model, **changes):
 
 
 def networks_of(model):
-    """The networks that are attributes of a model and have something to learn, by their names."""
+    """Return the networks that are attributes of a model and can learn, by their names."""
     attributes = {**vars(model), **getattr(model, "_modules", {})}  # the latter on PyTorch
     found = {name: part for name, part in attributes.items() if isinstance(part, keras.Model)}
     return {name: part for name, part in found.items() if part.trainable_variables}
@@ -308,14 +310,14 @@ def layers_of(model):
 
 
 class Probe:
-    """A copy of a model that runs eagerly, with a learning rate of 0.
+    """A copy of a model, to change and to observe with a learning rate of 0.
 
-    As far as its constructor takes them, it has Ω = λ ‖h‖², Gaussian noise as its corruption, and
-    networks that begin with Dropout. These can be switched; its own noise is always the same.
+    If the constructor takes them, Ω is λ ‖h‖², the corruption is Gaussian noise, and each network
+    begins with Dropout. This noise can be switched off. All other noise is the same in every step.
     """
 
     def __init__(self, model, x, y, loss, factors):
-        self.x, self.y, self.factors = x, y, factors
+        self.x, self.y = x, y
         self.size = len(keras.tree.flatten(x)[0])
         own = networks_of(model)
         networks = {name: own[name] for name in sorted(arguments(type(model)) & set(own))}
@@ -332,30 +334,33 @@ class Probe:
         for name in networks:
             dropout = getattr(self.model, name).get_layer("tried")
             self.noises[f"Dropout before `{name}`"] = dropout, "rate"
-        if "kl" in self.model.parts:
+        self.factors = {"reconstruction": getattr(model, "reconstruction_weight", 1.0)}
+        if "kl" in self.model.parts and hasattr(self.model, "beta"):
             self.model.beta.assign(BETA)
+            self.factors["kl"] = 0.0 if getattr(model, "prior_kind", None) == "none" else BETA
+        self.factors |= factors
         loss = {"loss": loss} if loss else {}
         self.model.compile(keras.optimizers.SGD(0.0), run_eagerly=EAGER, **loss)
 
     def switch(self, on, *names):
-        """Switches these noises on or off, or all."""
+        """Switch the noises of these names on or off, or all."""
         for name in names or self.noises:
             layer, number = self.noises[name]
             self.change(layer, number, RATE if on else 0.0)
 
     def change(self, part, number, value):
-        """Changes a number of a part, which compiled steps have not seen."""
+        """Change a number of a layer or regularizer; steps are compiled anew."""
         setattr(part, number, value)
         self.model.train_function = self.model.test_function = self.model.predict_function = None
 
     def evaluate(self, count=None, **weights):
-        """The logs of one batch, of all examples or the first few."""
+        """Return the logs of an evaluation, of one batch with all examples or the first few."""
         x, y, settings = self._batch(count)
         logs = self.model.evaluate(x, y, return_dict=True, **settings, **weights)
         return self._sound(logs, "evaluation")
 
     def train(self, count=None, **weights):
-        """The same in training."""
+        """Return the logs of one step of training."""
         x, y, settings = self._batch(count)
         history = self.model.fit(x, y, shuffle=False, **settings, **weights).history
         return self._sound({name: value for name, (value,) in history.items()}, "training")
@@ -366,28 +371,24 @@ class Probe:
         return x, y, {"batch_size": self.size, "verbose": 0}
 
     def _sound(self, logs, where):
-        """The logs, after a look whether they add up and every metric has counted."""
+        """Return the logs if they add up, and every metric has counted examples."""
         model = self.model
         for metric in model.metrics:
             if hasattr(metric, "count"):
                 assert metric.count.numpy() > 0, f"`{metric.name}` counts nothing in {where}"
         if getattr(model, "importance_samples", 1) > 1:
             return logs
-        factors = {
-            "kl": 0.0 if getattr(model, "prior_kind", None) == "none" else BETA,
-            "reconstruction": getattr(model, "reconstruction_weight", 1.0),
-            **self.factors,
-        }
-        parts = {name: factors.get(name, 1.0) * logs[name] for name in model.parts}
+        parts = {name: self.factors.get(name, 1.0) * logs[name] for name in model.parts}
         regular = [v for v in model.trainable_variables if getattr(v, "regularizer", None)]
         added = sum(float(keras.ops.convert_to_numpy(v.regularizer(v.value))) for v in regular)
+        expected = pytest.approx(sum(parts.values()) + added, rel=1e-5, abs=1e-6)
         message = f"in {where} the loss is {logs['loss']}, and not the sum of {parts} and {added}"
-        assert logs["loss"] == pytest.approx(sum(parts.values()) + added, rel=1e-5), message
+        assert logs["loss"] == expected, message
         return logs
 
 
 def _behind_dropout(network):
-    """A network whose first input passes Dropout."""
+    """Return the network with Dropout of its first input."""
     first, *rest = [keras.Input(each.shape[1:], dtype=each.dtype) for each in network.inputs]
     dropped = keras.layers.Dropout(RATE, name="tried")(first)
     if not rest:
@@ -396,17 +397,17 @@ def _behind_dropout(network):
 
 
 def assert_config_is_complete(model, others):
-    """Every argument is in the configuration, which gives back another value of it."""
+    """Assert that every argument is in the configuration, and that another value comes back."""
     config = model.get_config()
     taken = arguments(type(model))
     missing = taken - set(config)
     assert not missing, f"`get_config` lacks {sorted(missing)}"
-    # `copy` says what to do with given networks, which are the model's own afterwards.
+    # `copy` is about the networks that were given. Those in the configuration are the model's own.
     changes = {name: _another(config[name]) for name in taken - {"copy"}}
     changes = {name: value for name, value in changes.items() if value is not None} | others
     try:
         _assert_gives_back(model, changes)
-    except ValueError:  # what does not go together is tried one by one
+    except ValueError:  # some do not go together
         for name, value in changes.items():
             try:
                 _assert_gives_back(model, {name: value})
@@ -415,7 +416,7 @@ def assert_config_is_complete(model, others):
 
 
 def _another(value):
-    """Another value than that of a switch or number, and `None` for anything else."""
+    """Return another value of a switch or a number, and `None` for anything else."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -429,15 +430,18 @@ def _assert_gives_back(model, changes):
     for name, value in changes.items():
         assert again[name] == value, f"`{name}` is {value!r}, in the configuration {again[name]!r}"
         has = getattr(twin, name, value)
+        if isinstance(has, keras.Variable):
+            has = has.numpy().item()
         if isinstance(has, (bool, int, float)):
-            assert has == value, f"`{name}` is {value!r}, and the model's {has!r}"
+            assert has == pytest.approx(value), f"`{name}` is {value!r}, and the model's {has!r}"
 
 
-def assert_penalty_is_its_formula(probe, judged):
-    """Ω is λ times the mean of ‖h‖², beside what the class adds on its own."""
+def assert_penalty_is_its_formula(probe):
+    """Assert that `penalty` is λ times the mean of ‖h‖², plus what the class itself adds."""
     if not getattr(probe.model, "penalties", None):
         return
-    assert "penalty" in judged, "Ω is no part of the loss"
+    logs = probe.evaluate()
+    assert "penalty" in logs, "Ω is no part of the loss"
     code = probe.model.encode(probe.x).reshape(probe.size, -1)
     expected = PENALTY * (code**2).sum(axis=1).mean()
     if len(probe.model.penalties) > 1:
@@ -445,11 +449,11 @@ def assert_penalty_is_its_formula(probe, judged):
         probe.change(omega, "l2", 0.0)
         expected += probe.evaluate()["penalty"]
         probe.change(omega, "l2", PENALTY)
-    assert judged["penalty"] == pytest.approx(expected, rel=1e-4), "`penalty` is not λ ‖h‖²"
+    assert logs["penalty"] == pytest.approx(expected, rel=1e-4), "`penalty` is not λ ‖h‖²"
 
 
 def assert_halves_agree(probe):
-    """Reconstruct, predict and decode(encode) are the same."""
+    """Assert that `reconstruct`, `predict` and `decode(encode)` give the same."""
     model, x = probe.model, probe.x
     if not all(hasattr(model, name) for name in ("encode", "decode", "reconstruct")):
         return
@@ -460,9 +464,9 @@ def assert_halves_agree(probe):
     np.testing.assert_allclose(halves, predicted, rtol=1e-5, atol=1e-6)
 
 
-def assert_noise_acts_in_training_alone(probe, judged, inputs):
-    """The corruption and Dropout change the loss of `fit`, and nothing in `evaluate`, `predict`."""
-    predicted = probe.model.predict(inputs, verbose=0)
+def assert_noise_acts_in_training_alone(probe, inputs):
+    """Assert that corruption and Dropout change what `fit` logs, and nothing elsewhere."""
+    judged, predicted = probe.evaluate(), probe.model.predict(inputs, verbose=0)
     probe.switch(False)
     message = "noise acts outside training"
     assert probe.evaluate() == pytest.approx(judged, rel=1e-6), message
@@ -479,23 +483,23 @@ def assert_noise_acts_in_training_alone(probe, judged, inputs):
         probe.switch(False, name)
 
 
-def assert_weight_zero_leaves_out(probe):
-    """Examples of weight 0 are as good as left out, but that a mean is over them, too."""
+def assert_weight_zero_leaves_out(probe, of_batch):
+    """Assert that a part is w̄ times as large as without the examples of weight 0."""
     probe.switch(False)
     kept = probe.size // 2
     weights = (np.arange(probe.size) < kept).astype("float32")
     alone, weighted = probe.evaluate(kept), probe.evaluate(sample_weight=weights)
     shares = [kept / probe.size]
-    if probe.y is not None and (probe.y < 0).any():  # some means are over those with a label
+    if probe.y is not None and (probe.y < 0).any():  # some means are over examples with a label
         labelled = probe.y >= 0
         shares.append(labelled[:kept].sum() / labelled.sum())
-    for part in probe.model.parts:
+    for part in set(probe.model.parts) - set(of_batch):
         expected = [pytest.approx(share * alone[part], rel=1e-4) for share in shares]
-        assert weighted[part] in expected, f"`{part}` takes no notice of weights"
+        assert weighted[part] in expected, f"`{part}` ignores weights"
 
 
 def assert_reconstruction_moves(probe, networks):
-    """A step down the reconstruction alone moves every kernel of these networks."""
+    """Assert that one step on the reconstruction alone moves every kernel of these networks."""
     model = probe.model
     if "reconstruction" not in model.parts:
         return
@@ -514,7 +518,7 @@ def assert_reconstruction_moves(probe, networks):
 
 
 def assert_same_step_on_every_backend(model, x, y, loss, other_backends, tmp_path):
-    """One step of Adam from the same file, without noise, gives the same weights."""
+    """Assert that one step of Adam from the same file gives the same weights everywhere."""
     quiet = keras.layers.GaussianNoise(0.0)
     twin = remade(model, corruption=quiet, condition_corruption=None)
     # Adam divides a gradient by its size, which would make rounding large where it is almost 0.

@@ -8,7 +8,7 @@ same seed gives the same run, also if it is saved in the middle and goes on from
 killed and goes on by `resumable_fit`; config, file and preset round trips give the same outputs,
 under the other backends too; mixed precision trains; bad input is one sentence.
 
-And the mathematics is there, as `contract.py` says it: the loss is the sum of all players' parts.
+And the mathematics is there, as `contract.py` says: the loss is the sum of all players' parts.
 
 Compiling takes most of the time, so what does not depend on it runs eagerly; but not on JAX, which
 compiles every single operation then.

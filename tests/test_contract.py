@@ -1,7 +1,7 @@
-"""The contract, held against a model as a newcomer would write it, and against its likely mistakes.
+"""A model from scratch keeps the contract; with one mistake in it, it does not.
 
-Fourteen ways to break a model of this kind were tried on an earlier design, of which the contract
-saw three. Of those, these can no longer be written:
+A newcomer once broke such a model in fourteen ways, and the contract of that time saw three. Nine of
+them are below, with others. These can no longer be made:
 
 - parts of the loss in another order than that of `Model.losses`: they have names;
 - Ω and the parts computed in `predict`, too: only a step asks for `terms`;
@@ -65,7 +65,7 @@ def test_a_newcomers_model_keeps_the_contract(x, other_backends, tmp_path):
     assert_contract(lambda: made(VectorQuantized), x, other_backends, tmp_path)
 
 
-# Mistakes, each of one line, and what the contract says of them.
+# Mistakes of one line each, and what the contract says.
 
 MISTAKES = {}
 
@@ -153,7 +153,7 @@ class WrongSign(VectorQuantized):
         return super().combine({**terms, "commitment": -terms["commitment"]}, found)
 
 
-@mistake("`commitment` takes no notice of weights")
+@mistake("`commitment` ignores weights")
 class WeightsIgnored(VectorQuantized):
     def terms(self, x, y, found):
         terms = super().terms(x, y, found)
@@ -165,8 +165,8 @@ class NotRegistered(VectorQuantized):
     pass
 
 
-class Alone:
-    """No other backends: to ask them would take most of the time."""
+class NoOthers:
+    """No other backends, because to ask them would take most of the time."""
 
     def outputs(self, *_):
         return {}
@@ -180,12 +180,12 @@ class Alone:
 def test_the_contract_sees(name, x, tmp_path):
     cls, message = MISTAKES[name]
     with pytest.raises((AssertionError, TypeError), match=message):
-        assert_contract(lambda: made(cls), x, Alone(), tmp_path)
+        assert_contract(lambda: made(cls), x, NoOthers(), tmp_path)
 
 
 @keras.saving.register_keras_serializable("tests")
 class Gathered(VectorQuantized):
-    """On TensorFlow the gradient of `take` has a row for each use: Adam adds up their squares."""
+    """On TensorFlow the gradient of `take` has a row for each use, and Adam squares each row."""
 
     def look_up(self, index):
         return ops.take(self.codebook, index, axis=0)

@@ -265,12 +265,14 @@ def test_the_transposed_convolution_in_mixed_precision(fast, policy):
 
 def test_unusual_transposed_convolutions_are_left_to_keras(fast):
     x = normal(2, 4, 5, 3)
-    for unusual in (
+    cases = [
         {"strides": 2, "output_padding": 1, "padding": "same"},
         {"strides": 2, "output_padding": 0},
         {"strides": 1},
-        {"dilation_rate": 2},
-    ):
+    ]
+    if keras.backend.backend() != "tensorflow":  # which has no dilation on a CPU without oneDNN
+        cases.append({"dilation_rate": 2})
+    for unusual in cases:
         theirs, ours = pair(x.shape, 2, 3, **unusual)
         close(ours(x), theirs(x), 1e-6)
         assert tuple(ours(x).shape) == tuple(ours.compute_output_shape(x.shape))
