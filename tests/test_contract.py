@@ -1,7 +1,7 @@
 """A model from scratch keeps the contract; with one mistake in it, it does not.
 
-A newcomer once broke such a model in fourteen ways, and the contract of that time saw three. Nine of
-them are below, with others. These can no longer be made:
+A newcomer once broke such a model in fourteen ways, and the contract of that time saw three. Nine
+of them are below, with others. Five can no longer be made:
 
 - parts of the loss in another order than that of `Model.losses`: they have names;
 - Ω and the parts computed in `predict`, too: only a step asks for `terms`;
