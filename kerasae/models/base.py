@@ -181,7 +181,7 @@ class Model(Stepper, metaclass=_Constructed):
         """Return the players by their names, in the order of play."""
         return {"model": Player([self], self.turn)}
 
-    def play(self, batch: Batch) -> list[tuple[Tensor, Outcome]]:
+    def play(self, batch: Batch) -> list[tuple]:
         """Play a round: each player takes a step in turn. Return what `move` found."""
         return [result for player in self.players() for result in self.move(batch, player)]
 
@@ -237,8 +237,11 @@ class Model(Stepper, metaclass=_Constructed):
         loss = self.combine(each, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
 
-    def move(self, batch: Batch, *players: str) -> list[tuple[Tensor, Outcome]]:
-        """Take a step of one player, or of several at once with all gradients at one point."""
+    def move(self, batch: Batch, *players: str) -> list[tuple]:
+        """Take a step of one player, or of several at once with all gradients at one point.
+
+        Return the batch's sum of the loss, the output and the target of each.
+        """
         steps = []
         for name in players:
             loss_fn = functools.partial(self._loss, name, batch, True)
