@@ -354,25 +354,28 @@ class Probe:
         self.model.train_function = self.model.test_function = self.model.predict_function = None
 
     def evaluate(self, count=None, **weights):
-        """Return the logs of an evaluation, of one batch with all examples or the first few."""
-        x, y, settings = self._batch(count)
-        logs = self.model.evaluate(x, y, return_dict=True, **settings, **weights)
-        return self._sound(logs, "evaluation")
+        """Return the logs of an evaluation of all examples, or the first few, as one batch."""
+        return self._logs("evaluation", self.model.test_on_batch, count, weights)
 
     def train(self, count=None, **weights):
         """Return the logs of one step of training."""
-        x, y, settings = self._batch(count)
-        history = self.model.fit(x, y, shuffle=False, **settings, **weights).history
-        return self._sound({name: value for name, (value,) in history.items()}, "training")
+        return self._logs("training", self.model.train_on_batch, count, weights)
 
-    def _batch(self, count):
-        x = keras.tree.map_structure(lambda part: part[:count], self.x)
-        y = None if self.y is None else self.y[:count]
-        return x, y, {"batch_size": self.size, "verbose": 0}
+    def batch(self, count=None):
+        """Return all examples, or the first few, and their labels."""
 
-    def _sound(self, logs, where):
+        # fails with arrays: on PyTorch, `train_on_batch` hands them to `terms` as they are.
+        def some(part):
+            return keras.ops.convert_to_tensor(part[:count])
+
+        return keras.tree.map_structure(some, self.x), None if self.y is None else some(self.y)
+
+    def _logs(self, where, method, count, weights):
         """Return the logs if they add up, and every metric has counted examples."""
         model = self.model
+        model.reset_metrics()
+        logs = method(*self.batch(count), return_dict=True, **weights)
+        logs = {name: float(value) for name, value in logs.items()}
         for metric in model.metrics:
             if hasattr(metric, "count"):
                 assert metric.count.numpy() > 0, f"`{metric.name}` counts nothing in {where}"
@@ -465,7 +468,7 @@ def assert_halves_agree(probe):
 
 
 def assert_noise_acts_in_training_alone(probe, inputs):
-    """Assert that corruption and Dropout change what `fit` logs, and nothing elsewhere."""
+    """Assert that corruption and Dropout change the logs of training, and nothing elsewhere."""
     judged, predicted = probe.evaluate(), probe.model.predict(inputs, verbose=0)
     probe.switch(False)
     message = "noise acts outside training"
@@ -510,8 +513,7 @@ def assert_reconstruction_moves(probe, networks):
     parts = [part for name, part in networks_of(model).items() if name in networks]
     variables = [v for part in parts for v in part.trainable_variables if len(v.shape) > 1]
     before = [variable.numpy() for variable in variables]
-    x, y, settings = probe._batch(None)
-    model.fit(x, y, **settings)
+    model.train_on_batch(*probe.batch())
     for variable, value in zip(variables, before, strict=True):
         moved = np.abs(variable.numpy() - value).max() > 0
         assert moved, f"the reconstruction's gradient does not reach {variable.path}"

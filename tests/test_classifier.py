@@ -80,9 +80,16 @@ def unbuilt():
 )
 def test_contract(make_model, labels, compiled, x, other_backends, tmp_path, request):
     y = request.getfixturevalue(labels)
-    others = {"fixed": "all", "reconstruction_loss": "mae"}
     assert_contract(
-        make_model, x, other_backends, tmp_path, epochs=4, y=y, compiled=compiled, others=others
+        make_model,
+        x,
+        other_backends,
+        tmp_path,
+        epochs=4,
+        y=y,
+        compiled=compiled,
+        of_class=make_model is mixed_networks,
+        others={"fixed": "all", "reconstruction_loss": "mae"},
     )
 
 

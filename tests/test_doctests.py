@@ -14,7 +14,14 @@ import kerasae
 
 pytestmark = pytest.mark.home("torch")
 
-NEEDS = {"kerasae.datasets.builders": "tensorflow_datasets", "kerasae.notebook": "IPython"}
+NEEDS = {
+    "kerasae.datasets.builders": "tensorflow_datasets",
+    "kerasae.notebook": "IPython",
+    "kerasae.engine.fused": "torch",
+    "kerasae.engine.on_jax": "jax",
+    "kerasae.engine.on_tensorflow": "tensorflow",
+    "kerasae.engine.on_torch": "torch",
+}
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(kerasae.__path__, "kerasae.")

@@ -46,6 +46,13 @@ def test_the_page_runs_as_it_stands(names):
     assert len(WRITTEN.strip().splitlines()) <= 42
 
 
+def test_it_takes_single_batches_of_arrays(names, x):
+    model = make(names)
+    model.compile(keras.optimizers.SGD(0.0))
+    trained = model.train_on_batch(x, return_dict=True)
+    assert trained.keys() == model.test_on_batch(x, return_dict=True).keys()
+
+
 def test_its_terms_are_their_formulas(names, x):
     model = make(names, beta=0.5, gamma=2.0)
     model.compile(keras.optimizers.SGD(0.0))

@@ -28,6 +28,15 @@ def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, torch.Tensor) else value
 
 
+def _as_tensors(data: Any) -> Any:
+    """Return a batch as tensors: `train_on_batch` hands NumPy's arrays on as they are."""
+    if all(value is None or isinstance(value, torch.Tensor) for value in keras.tree.flatten(data)):
+        return data
+    return keras.tree.map_structure(
+        lambda value: value if value is None else keras.ops.convert_to_tensor(value), data
+    )
+
+
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:
     """Take the optimizer's step, by PyTorch's fused one where that is the same arithmetic."""
     with torch.no_grad():
@@ -45,8 +54,8 @@ class Step:
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Take a step on a batch."""
-        return self.learn(*keras.utils.unpack_x_y_sample_weight(data))
+        return self.learn(*keras.utils.unpack_x_y_sample_weight(_as_tensors(data)))
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Evaluate a batch."""
-        return self.judge(*keras.utils.unpack_x_y_sample_weight(data))
+        return self.judge(*keras.utils.unpack_x_y_sample_weight(_as_tensors(data)))
