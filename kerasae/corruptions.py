@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
+from kerasae.engine import noise
 
 QUADRANTS = ("top left", "top right", "bottom left", "bottom right")
 
@@ -30,7 +31,7 @@ class _Corruption(keras.layers.Layer):
 
     def uniform(self, shape):
         # Never in half precision: its steps near 0 would change how much is hit.
-        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return noise.uniform(shape, self.seed_generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape

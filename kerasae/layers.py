@@ -95,8 +95,8 @@ class TiedDense(_Tied):
     runs_backwards = keras.layers.Dense
 
     def call(self, inputs):
-        outputs = ops.matmul(inputs, ops.transpose(self.kernel))  # hWᵀ
-        return self.activation(outputs + self.bias if self.use_bias else outputs)
+        kernel, bias = ops.transpose(self.kernel), self.bias if self.use_bias else None
+        return self.activation(platform.affine(inputs, kernel, bias))  # hWᵀ + c
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.inputs_of_source)

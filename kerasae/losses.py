@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae.engine import platform
+
 Tensor = Any
 
 
@@ -81,8 +83,7 @@ class EachLoss:
             if self.smoothing:
                 y = y * (1 - self.smoothing) + 0.5 * self.smoothing
             logits = ops.cast(logits, "float32")
-            # −y log σ(a) − (1 − y) log(1 − σ(a)) = softplus(a) − ya
-            values = ops.mean(ops.binary_crossentropy(y, logits, from_logits=True), axis=-1)
+            values = ops.mean(platform.binary_cross_entropy(y, logits), axis=-1)
         else:
             values = self.call(ops.cast(y, "float32"), ops.cast(output, "float32"))
         axes = tuple(range(1, len(values.shape)))

@@ -15,6 +15,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.distributions import Distribution, FullNormal, Normal, triangular
+from kerasae.distributions.base import float32
 
 KINDS = ("diagonal", "deviation", "full")
 EPSILON = 1e-10  # the decks' eps: a σ of 0 has a logarithm all the same
@@ -71,9 +72,9 @@ def distribution(kind: str, values: Any) -> Distribution:
     >>> ops.convert_to_numpy(q.mean).tolist(), ops.convert_to_numpy(q.stddev).tolist()
     ([[1.0, 0.0]], [[2.0, 1.0]])
     """
-    values = ops.convert_to_tensor(values)
+    values = float32(values)
     size = code_shape(kind, tuple(values.shape[1:]))[-1]
-    mean, rest = ops.cast(values[..., :size], "float32"), ops.cast(values[..., size:], "float32")
+    mean, rest = values[..., :size], values[..., size:]
     if kind == "full":
         return FullNormal(mean, triangular(rest))
     if kind == "deviation":

@@ -19,7 +19,8 @@ from keras import ops
 
 from kerasae import checks, distributions
 from kerasae.distributions import Distribution
-from kerasae.distributions.base import uniform_noise
+from kerasae.distributions.base import noise_shape
+from kerasae.engine import noise
 
 Posterior = Callable[[Any], Distribution]
 
@@ -272,7 +273,7 @@ class _Rows(Distribution):
         super().__init__(ops.take(rows, self.first, axis=0), len(rows.shape) - 1)
 
     def sample(self, count=None, seed=None):
-        share = uniform_noise(self.size, count, seed)  # in (0, 1)
+        share = noise.uniform(noise_shape(self.size, count), seed)  # in (0, 1)
         step = ops.cast(share * ops.cast(self.size, "float32"), "int32")
         step = ops.minimum(step, self.size - 1)  # where the product was rounded up
         return ops.take(self.rows, self.first + step, axis=0)

@@ -48,7 +48,7 @@ def draw_ones(patch):
     else:
         import tensorflow as tf
 
-        def stateless_normal(shape, seed, mean, stddev, dtype):
+        def stateless_normal(shape, seed, mean=0.0, stddev=1.0, dtype="float32", alg=None):
             return mean + stddev * tf.ones(shape, dtype)
 
         patch.setattr(tf.random, "normal", tf.ones)

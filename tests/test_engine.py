@@ -11,7 +11,7 @@ import pytest
 from keras import losses, ops
 
 import kerasae
-from kerasae.engine import calls, devices, internals
+from kerasae.engine import calls, derivatives, devices, internals, noise, platform
 from kerasae.engine.noise import Places
 from kerasae.losses import EachLoss
 
@@ -49,6 +49,17 @@ def test_noise_belongs_to_the_place(axis):
     whole = numpy(Places(0).normal(tuple(shape), axis))
     found = numpy(Places(5).normal(tuple(part), axis))
     np.testing.assert_allclose(np.take(whole, range(5, 12), axis), found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform"])
+def test_noise_of_a_seed_is_keras_s(draw):
+    ours, keras_own = keras.random.SeedGenerator(5), keras.random.SeedGenerator(5)
+    for shape in ((3, 4), (500,)):  # two draws, two states
+        expected = numpy(getattr(keras.random, draw)(shape, seed=keras_own))
+        found = numpy(getattr(noise, draw)(shape, ours))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    for seed in (7, None):
+        assert numpy(getattr(noise, draw)((5,), seed)).std() > 0
 
 
 def mixed(x):
@@ -254,7 +265,7 @@ def test_a_plain_chain_gives_what_its_network_gives():
         expected = twin(x, training=training)
         found = calls.call(network, x, training)
         if not training:  # a Dropout draws anew
-            np.testing.assert_array_equal(numpy(found), numpy(expected))
+            np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-5, atol=1e-6)
         for one, other in zip(network.get_weights(), twin.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -287,6 +298,112 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     calls.call(grown, x, False)
     grown.add(layers.Dense(7))
     assert tuple(calls.call(grown, x, False).shape) == (1, 7)
+
+
+# XLA on TensorFlow.
+
+
+TENSORFLOW = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the rule of its own engine"
+)
+
+
+def of_kind(kind):
+    keras.utils.set_random_seed(0)
+    if kind == "variational":
+        return kerasae.VariationalAutoencoder(
+            *kerasae.nets.mlp((6,), 2, (3,), posterior="diagonal")
+        )
+    corruption = keras.layers.GaussianNoise(0.1) if kind == "noisy" else None
+    return kerasae.Autoencoder(*kerasae.nets.mlp((6,), 2, (3,)), corruption=corruption)
+
+
+@TENSORFLOW
+@pytest.mark.parametrize(
+    "kind, epochs, asked, by_xla",
+    [
+        ("plain", 2, "auto", [True]),
+        ("plain", 1, "auto", [False]),  # too short
+        ("plain", 2, False, [False]),
+        ("plain", 1, True, [True]),
+        ("variational", 2, "auto", [True]),
+        ("noisy", 2, "auto", [True, False]),  # Keras's noise is slow by XLA: traced again without
+    ],
+)
+def test_a_long_fit_of_dense_algebra_is_compiled_by_xla(monkeypatch, kind, epochs, asked, by_xla):
+    import tensorflow as tf
+
+    from kerasae.engine import on_tensorflow
+
+    made, function = [], tf.function
+
+    def spy(step=None, **arguments):
+        if getattr(step, "__name__", "") == "train_step":
+            made.append(arguments["jit_compile"])
+        return function(step, **arguments)
+
+    monkeypatch.setattr(tf, "function", spy)
+    monkeypatch.setattr(on_tensorflow, "LONG", 6)
+    x = np.random.default_rng(0).random((40, 6), dtype="float32")  # 3 steps an epoch
+    model = of_kind(kind)
+    model.compile("sgd", jit_compile=asked)
+    losses = model.fit(x, batch_size=16, epochs=epochs, verbose=0).history["loss"]
+    assert made == by_xla
+    model.fit(x, batch_size=16, verbose=0)
+    assert made == by_xla  # a short `fit` uses what is there
+    if by_xla == [False] and asked == "auto":
+        model.fit(x, batch_size=16, epochs=2, verbose=0)
+        assert made == [False, True]
+    if kind == "plain":
+        model = of_kind(kind)
+        model.compile("sgd", run_eagerly=True)
+        expected = model.fit(x, batch_size=16, epochs=epochs, verbose=0).history["loss"]
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+@TENSORFLOW
+def test_noise_is_normal_under_xla_too():
+    import tensorflow as tf
+
+    seed = keras.random.SeedGenerator(1)
+    draw = tf.function(lambda: noise.normal((5000, 20), seed), jit_compile=True)
+    one, other = numpy(draw()), numpy(draw())
+    for z in (one, other):
+        error = 1 / math.sqrt(z.size)
+        assert abs(z.mean()) < 4 * error and abs(z.std() - 1) < 4 * error
+    assert abs((one * other).mean()) < 4 / math.sqrt(one.size)
+
+
+# What an engine does fast.
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3)])
+def test_affine_is_a_product_and_a_bias(shape):
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.normal(size=size).astype("float32") for size in (shape, (3, 5), (5,)))
+    tensors = [ops.convert_to_tensor(each) for each in (x, w, b)]
+    expected, without = x @ w + b, x @ w
+    np.testing.assert_allclose(numpy(platform.affine(*tensors)), expected, rtol=1e-5, atol=1e-6)
+    tensors[2] = None
+    np.testing.assert_allclose(numpy(platform.affine(*tensors)), without, rtol=1e-5, atol=1e-6)
+
+
+def test_cross_entropy_of_logits_is_exact_and_so_is_its_gradient():
+    logits = np.array([-200.0, -30.0, -1.0, 0.0, 1.0, 30.0, 200.0], "float32")
+    for y in (0.0, 0.3, 1.0):
+        target = np.full_like(logits, y)
+        a = logits.astype("float64")
+        expected = y * np.logaddexp(0, -a) + (1 - y) * np.logaddexp(0, a)
+        found = platform.binary_cross_entropy(target, ops.convert_to_tensor(logits))
+        np.testing.assert_allclose(numpy(found), expected, rtol=1e-5, atol=1e-12)
+
+        def loss(rows, target=target):
+            return ops.sum(platform.binary_cross_entropy(target[:, None], rows), axis=-1)
+
+        gradient = derivatives.gradient(loss, ops.convert_to_tensor(logits[:, None]))
+        np.testing.assert_allclose(
+            numpy(gradient)[:, 0], 1 / (1 + np.exp(-a)) - y, rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.home("torch")

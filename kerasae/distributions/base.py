@@ -1,4 +1,4 @@
-"""What all distributions share: the divergence by samples, the shapes, and the noise."""
+"""What all distributions share: the divergence by samples, and the shapes."""
 
 from typing import Any
 
@@ -6,12 +6,9 @@ import keras
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine.noise import Places
+from kerasae.engine.noise import Seed
 
 Tensor = Any
-Seed = keras.random.SeedGenerator | Places | int | None
-
-_TINY = 1e-30  # log of a uniform number must be finite; float32 has 1e-38
 
 
 class Distribution:
@@ -116,8 +113,10 @@ class Distribution:
 
 
 def float32(value: Any) -> Tensor:
-    """The value as a tensor in float32."""
-    return ops.cast(ops.convert_to_tensor(value), "float32")
+    """Return the value as a tensor in float32."""
+    value = ops.convert_to_tensor(value)
+    is_float32 = keras.backend.standardize_dtype(value.dtype) == "float32"
+    return value if is_float32 else ops.cast(value, "float32")
 
 
 def spread(x: Tensor, over: Tensor) -> Tensor:
@@ -148,41 +147,9 @@ def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> No
         )
 
 
-# Noise.
-
-
-def _noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
+def noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
+    """Return a tensor's shape, or that of `count` of them along a new first axis."""
     if not (count is None or ops.is_tensor(count)):  # a size that only the running graph knows
         checks.positive("count", count)
     first = () if count is None else (count,)
     return (*first, *ops.shape(like))
-
-
-def normal_noise(like: Tensor, count: int | None, seed: Seed, examples: int = 0) -> Tensor:
-    """Draw from N(0, 1), one number for each of a tensor, or `count` along a new first axis.
-
-    Args:
-        like: The tensor.
-        count: How many.
-        seed: Of the draw.
-        examples: Which axis of the result counts the examples of a batch.
-    """
-    shape = _noise_shape(like, count)
-    if isinstance(seed, Places):
-        return seed.normal(shape, examples)
-    return keras.random.normal(shape, dtype="float32", seed=seed)
-
-
-def uniform_noise(like: Tensor, count: int | None, seed: Seed, examples: int = 0) -> Tensor:
-    """Draw from the interval (0, 1), with the arguments of `normal_noise`."""
-    shape = _noise_shape(like, count)
-    if isinstance(seed, Places):
-        return seed.uniform(shape, examples)
-    return keras.random.uniform(shape, _TINY, 1.0, dtype="float32", seed=seed)
-
-
-def another(seed: Seed) -> Seed:
-    """Derive the seed of a second draw; a plain number again would repeat the first one."""
-    if isinstance(seed, Places):
-        return seed.another()
-    return (seed * 69069 + 12345) % 2**31 if isinstance(seed, int) else seed

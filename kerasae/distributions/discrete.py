@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from kerasae.distributions.base import Distribution, Tensor, float32, spread, uniform_noise
+from kerasae.distributions.base import Distribution, Tensor, float32, noise_shape, spread
+from kerasae.engine import noise, platform
 
 
 class Bernoulli(Distribution):
@@ -38,8 +39,8 @@ class Bernoulli(Distribution):
         return ops.sigmoid(self.logits)
 
     def sample(self, count=None, seed=None):
-        noise = uniform_noise(self.logits, count, seed, self._examples(count))
-        return ops.cast(noise < self.mean, "float32")
+        uniform = noise.uniform(noise_shape(self.logits, count), seed, self._examples(count))
+        return ops.cast(uniform < self.mean, "float32")
 
     def log_prob(self, value):
         x, logits = self._value(value), self.logits
@@ -47,7 +48,7 @@ class Bernoulli(Distribution):
             x = x[None]
         if tuple(x.shape) != tuple(logits.shape):
             x, logits = spread(x, logits), spread(logits, x)
-        return -self._sum(ops.binary_crossentropy(x, logits, from_logits=True))
+        return -self._sum(platform.binary_cross_entropy(x, logits))
 
     def _closed_kl(self, other):
         if not isinstance(other, Bernoulli):
@@ -90,10 +91,10 @@ class Categorical(Distribution):
 
     def sample(self, count=None, seed=None):
         # The largest of l + gumbel noise is class c with probability softmax(l)_c.
-        uniform = uniform_noise(self.logits, count, seed, self._examples(count))
-        noise = -ops.log(-ops.log(uniform))
+        uniform = noise.uniform(noise_shape(self.logits, count), seed, self._examples(count))
+        gumbel = -ops.log(-ops.log(uniform))
         return ops.one_hot(
-            ops.argmax(self.logits + noise, axis=-1), self.event_shape[-1], dtype="float32"
+            ops.argmax(self.logits + gumbel, axis=-1), self.event_shape[-1], dtype="float32"
         )
 
     def log_prob(self, value):

@@ -7,11 +7,11 @@ from keras import ops
 from kerasae.distributions.base import (
     Distribution,
     Tensor,
-    another,
     check_fits,
     float32,
-    uniform_noise,
+    noise_shape,
 )
+from kerasae.engine import noise
 
 
 class Laplace(Distribution):
@@ -41,8 +41,8 @@ class Laplace(Distribution):
     def sample(self, count=None, seed=None):
         # The difference of two exponential numbers, −log u each.
         axis = self._examples(count)
-        first = ops.log(uniform_noise(self.mean, count, seed, axis))
-        second = ops.log(uniform_noise(self.mean, count, another(seed), axis))
+        first = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
+        second = ops.log(noise.uniform(noise_shape(self.mean, count), noise.another(seed), axis))
         return self.mean + ops.exp(self.log_scale) * (second - first)
 
     def log_prob(self, value):

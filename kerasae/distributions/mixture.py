@@ -9,14 +9,14 @@ from kerasae import checks
 from kerasae.distributions.base import (
     Distribution,
     Tensor,
-    another,
     check_fits,
     float32,
-    normal_noise,
+    noise_shape,
     spread,
 )
 from kerasae.distributions.discrete import Categorical
 from kerasae.distributions.normal import Normal
+from kerasae.engine import noise
 
 
 class Mixture(Distribution):
@@ -90,7 +90,8 @@ class Mixture(Distribution):
         log_variances = spread(self.components.log_variance, self.components.mean)
         mean = ops.sum(chosen * self.components.mean, axis=-2)
         stddev = ops.exp(0.5 * ops.sum(chosen * log_variances, axis=-2))
-        return mean + stddev * normal_noise(mean, None, another(seed), self._examples(count))
+        shape, examples = noise_shape(mean, None), self._examples(count)
+        return mean + stddev * noise.normal(shape, noise.another(seed), examples)
 
     def log_prob(self, value):
         value = self._value(value)[..., None, :]  # against every component

@@ -12,9 +12,10 @@ from kerasae.distributions.base import (
     broadcasts,
     check_fits,
     float32,
-    normal_noise,
+    noise_shape,
     spread,
 )
+from kerasae.engine import noise
 
 
 class Normal(Distribution):
@@ -66,7 +67,7 @@ class Normal(Distribution):
         return ops.exp(0.5 * self.log_variance)
 
     def _noise(self, count, seed):
-        return normal_noise(self.mean, count, seed, self._examples(count))
+        return noise.normal(noise_shape(self.mean, count), seed, self._examples(count))
 
     def sample(self, count=None, seed=None):
         return self.mean + self.stddev * self._noise(count, seed)  # μ + σε
@@ -144,8 +145,9 @@ class FullNormal(Distribution):
         return ops.matmul(self.factor, ops.swapaxes(self.factor, -1, -2))
 
     def sample(self, count=None, seed=None):
-        noise = normal_noise(self.mean, count, seed, self._examples(count))
-        return self.mean + ops.matmul(self.factor, noise[..., None])[..., 0]  # μ + Bε
+        shape = noise_shape(self.mean, count)
+        epsilon = noise.normal(shape, seed, self._examples(count))
+        return self.mean + ops.matmul(self.factor, epsilon[..., None])[..., 0]  # μ + Bε
 
     def log_prob(self, value):
         distance = self._whiten((self._value(value) - self.mean)[..., None])[..., 0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from kerasae.engine import graphs
+from kerasae.engine import graphs, platform
 
 Tensor = Any
 
@@ -45,7 +45,10 @@ def call(network: keras.Model, x: Tensor, training: bool) -> Tensor:
     if layers is None or not _as_it_was(layers, x):
         return network(x, training=training)
     for layer in layers:
-        x = layer.call(x, training=training) if type(layer) in _TRAINING else layer.call(x)
+        if type(layer) is keras.layers.Dense:
+            x = layer.activation(platform.affine(x, layer.kernel, layer.bias))
+        else:
+            x = layer.call(x, training=training) if type(layer) in _TRAINING else layer.call(x)
     return x
 
 

@@ -18,8 +18,7 @@ from typing import Any
 import keras
 from keras import activations, ops
 
-from kerasae.engine import graphs
-from kerasae.engine.noise import Places
+from kerasae.engine import graphs, noise
 
 Tensor = Any
 Function = Callable[[Tensor], Tensor]
@@ -152,7 +151,7 @@ def squared_jacobian_norm(
     f: Function,
     x: Tensor,
     projections: int | None = None,
-    seed: keras.random.SeedGenerator | Places | int | None = None,
+    seed: noise.Seed = None,
 ) -> Tensor:
     """The squared Frobenius norm ‖∂f/∂x‖²_F of each example's Jacobian, in float32.
 
@@ -187,10 +186,7 @@ def squared_jacobian_norm(
     x = _floating(x)
     if projections is not None:
         shape = (ops.shape(x)[0], projections, *x.shape[1:])
-        if isinstance(seed, Places):
-            directions = ops.cast(seed.normal(shape), x.dtype)
-        else:
-            directions = keras.random.normal(shape, dtype=x.dtype, seed=seed)
+        directions = ops.cast(noise.normal(shape, seed), x.dtype)
         repeated = ops.repeat(x, projections, axis=0)
         _, moved = directional(f, repeated, ops.reshape(directions, (-1, *x.shape[1:])))
         return _squares(ops.reshape(moved, (-1, projections, *moved.shape[1:]))) / projections

@@ -76,15 +76,15 @@ def call_of(network: keras.Model, layer: keras.layers.Layer) -> Any:
     return next(node for node in calls if node.operation is layer)
 
 
-def array_adapters() -> tuple[type, Any] | None:
-    """Return Keras's adapter of arrays and what slices them, to make streams of.
+def array_adapter() -> Any:
+    """Return the module with Keras's adapter of arrays, to make streams of.
 
-    Without them arrays go to Keras as they are, and TensorFlow begins each epoch anew.
+    Without it arrays go to Keras as they are, and TensorFlow begins each epoch anew.
     """
     try:
-        from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
+        from keras.src.trainers.data_adapters import array_data_adapter
 
-        return array_data_adapter, array_slicing
+        return array_data_adapter
     except ImportError:
         return None
 

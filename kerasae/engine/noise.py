@@ -1,4 +1,4 @@
-"""Noise that belongs to an example's place in an evaluation.
+"""Noise: in training from a seed of Keras, in an evaluation from an example's place.
 
     noise of example i = hash(stream, i, which of its numbers)
 
@@ -11,11 +11,43 @@ C. Wellons, "Prospecting for hash functions" (2018).
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from kerasae.engine import devices
 
 Tensor = Any
+
+_TINY = 1e-30  # log of a uniform number must be finite; float32 has 1e-38
+
+
+def _normal(shape: tuple, seed: Any) -> Tensor:
+    return keras.random.normal(shape, dtype="float32", seed=seed)
+
+
+def _uniform(shape: tuple, seed: Any) -> Tensor:
+    return keras.random.uniform(shape, _TINY, 1.0, dtype="float32", seed=seed)
+
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # The same numbers, with the algorithm named: Keras leaves it to TensorFlow, whose choice under
+    # XLA on a CPU takes thirty times as long. (Under XLA the numbers are others in both ways.)
+    _keras_normal, _keras_uniform = _normal, _uniform
+
+    def _key(seed: keras.random.SeedGenerator) -> Tensor:
+        return tf.cast(seed.next() % (2**31 - 2), "int32")
+
+    def _normal(shape: tuple, seed: Any) -> Tensor:
+        if not isinstance(seed, keras.random.SeedGenerator):
+            return _keras_normal(shape, seed)
+        return tf.random.stateless_normal(shape, _key(seed), alg="philox")
+
+    def _uniform(shape: tuple, seed: Any) -> Tensor:
+        if not isinstance(seed, keras.random.SeedGenerator):
+            return _keras_uniform(shape, seed)
+        return tf.random.stateless_uniform(shape, _key(seed), _TINY, 1.0, alg="philox")
 
 
 class Places:
@@ -57,6 +89,37 @@ class Places:
         numbers = ops.reshape(ops.arange(math.prod(others), dtype="int32"), others)
         rows = ops.reshape(rows, [-1 if place == axis else 1 for place in range(len(shape))])
         return _mixed(rows + numbers)
+
+
+Seed = keras.random.SeedGenerator | Places | int | None
+
+
+def normal(shape: tuple, seed: Seed, axis: int = 0) -> Tensor:
+    """Draw from N(0, 1).
+
+    Args:
+        shape: Shape of the result.
+        seed: Source of the draw.
+        axis: Axis of the shape that counts the examples of a batch.
+
+    Example:
+
+    >>> tuple(normal((3, 2), seed=0).shape)
+    (3, 2)
+    """
+    return seed.normal(shape, axis) if isinstance(seed, Places) else _normal(shape, seed)
+
+
+def uniform(shape: tuple, seed: Seed, axis: int = 0) -> Tensor:
+    """Draw from the interval (0, 1), with the arguments of `normal`."""
+    return seed.uniform(shape, axis) if isinstance(seed, Places) else _uniform(shape, seed)
+
+
+def another(seed: Seed) -> Seed:
+    """Derive the seed of a second draw; a plain number again would repeat the first one."""
+    if isinstance(seed, Places):
+        return seed.another()
+    return (seed * 69069 + 12345) % 2**31 if isinstance(seed, int) else seed
 
 
 def _mixed(x: Tensor) -> Tensor:

@@ -21,17 +21,17 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
     values = [variable.value for variable in variables]
     gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
     gradients = devices.add_up_gradients(list(gradients))
-    return (loss.detach(), keras.tree.map_structure(_detached, found)), gradients
+    return (loss.detach(), _detached(found)), gradients
 
 
 def _detached(value: Any) -> Any:
+    if isinstance(value, tuple | list | dict):
+        return keras.tree.map_structure(_detached, value)
     return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def _as_tensors(data: Any) -> Any:
-    """Return a batch as tensors: `train_on_batch` hands NumPy's arrays on as they are."""
-    if all(value is None or isinstance(value, torch.Tensor) for value in keras.tree.flatten(data)):
-        return data
+    """Return a batch as tensors: streams and `train_on_batch` give NumPy's arrays."""
     return keras.tree.map_structure(
         lambda value: value if value is None else keras.ops.convert_to_tensor(value), data
     )

@@ -14,6 +14,9 @@ The second one XLA writes as a convolution of x, with s − 1 zeros after each n
 kernel, for which its CPU code is some thirty times slower than for the output itself. But it is
 also a convolution of g, with x as the kernel that skips s − 1 places: the gradient of an ordinary
 convolution, g's, for its kernel. That one is fast.
+
+The cross entropy of logits takes two logarithms of a sigmoid in Keras on JAX, where one logarithm
+does, as the other engines know.
 """
 
 import functools
@@ -68,10 +71,44 @@ if keras.backend.backend() == "jax":
         return y, functools.reduce(operator.add, dy)
 
 else:
+    if keras.backend.backend() == "torch":
+        import torch
 
     def slow_transposed_convolutions() -> bool:
         """Return whether what is computed now is compiled by XLA for a CPU."""
         return False
+
+
+def affine(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Return xW + b, on PyTorch in one pass.
+
+    Example:
+
+    >>> ops.convert_to_numpy(affine(ops.ones((1, 2)), ops.ones((2, 3)), ops.ones(3))).tolist()
+    [[3.0, 3.0, 3.0]]
+    """
+    if bias is None:
+        return ops.matmul(x, kernel)
+    if keras.backend.backend() == "torch" and len(x.shape) == 2:
+        bias, kernel = (getattr(each, "value", each) for each in (bias, kernel))
+        return torch.addmm(bias, ops.convert_to_tensor(x), kernel)
+    return ops.add(ops.matmul(x, kernel), bias)
+
+
+def binary_cross_entropy(y: Tensor, logits: Tensor) -> Tensor:
+    """Return −y log σ(a) − (1 − y) log(1 − σ(a)) of each number, from logits a.
+
+    Example:
+
+    >>> ops.convert_to_numpy(binary_cross_entropy(np.ones(2), np.array([0.0, 100.0]))).round(3)
+    array([0.693, 0.   ])
+    """
+    if keras.backend.backend() != "jax":
+        return ops.binary_crossentropy(y, logits, from_logits=True)
+    y, logits = ops.convert_to_tensor(y), ops.convert_to_tensor(logits)
+    # a⁺ − ya + log(1 + e^(−|a|)), with |a| = 2a⁺ − a: the derivative is right at 0 too.
+    positive = ops.where(logits >= 0, logits, 0.0)
+    return positive - y * logits + ops.log1p(ops.exp(logits - 2 * positive))
 
 
 def conv_transpose(

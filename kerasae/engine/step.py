@@ -39,6 +39,8 @@ class Stepper(engine.Step, keras.Model):
     A subclass defines `learn` and `judge`, which run on every engine as they are written.
     """
 
+    steps_to_come = 0  # of a `fit` whose compiling is left to the engine
+
     def learn(self, x: Any, y: Any, sample_weight: Any) -> dict[str, Tensor]:
         """Take a step on a batch and return the logs."""
         raise NotImplementedError(f"{type(self).__name__} does not define `learn`.")

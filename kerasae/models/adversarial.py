@@ -26,8 +26,8 @@ from keras import ops
 
 from kerasae import checks, nets, priors
 from kerasae.distributions import Categorical
-from kerasae.distributions.base import another
 from kerasae.engine import calls
+from kerasae.engine.noise import another
 from kerasae.models import gan
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import Among, Batch, Outcome, Player

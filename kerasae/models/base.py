@@ -28,7 +28,7 @@ from kerasae.engine import devices, graphs, internals
 from kerasae.engine.noise import Places
 from kerasae.engine.optimizer_group import OptimizerGroup, portable
 from kerasae.engine.step import Stepper, accumulate
-from kerasae.engine.streams import endless, in_order, is_ready, predictions
+from kerasae.engine.streams import is_stream, predictions, stream
 from kerasae.engine.views import View
 from kerasae.training.resume import random_states
 
@@ -55,7 +55,8 @@ class Batch(NamedTuple):
     @property
     def size(self) -> Any:
         """The number of examples."""
-        return ops.shape(keras.tree.flatten(self.x)[0])[0]
+        nested = isinstance(self.x, (Mapping, list, tuple))
+        return ops.shape(keras.tree.flatten(self.x)[0] if nested else self.x)[0]
 
     @property
     def count(self) -> Any:
@@ -436,18 +437,18 @@ class Model(Stepper, metaclass=_Constructed):
         if batch_size is not None:
             checks.positive("batch_size", batch_size)
         data = self._checked(x, y, sample_weight)
-        if not kwargs.get("steps_per_epoch") and not validation_split:
-            data, kwargs["steps_per_epoch"] = endless(self, data, batch_size, shuffle)
+        if not validation_split:
+            data = stream(self, data, batch_size, shuffle)
+            self.steps_to_come = 0
+            if is_stream(data[0]) and self.aside.compiled["jit_compile"] == "auto":
+                batches = kwargs.get("steps_per_epoch") or data[0].num_batches
+                self.steps_to_come = epochs * batches
         if validation_data is not None:
             unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self._checked(*unpacked)
-            if not kwargs.get("validation_steps"):
-                validation_batch_size = kwargs.get("validation_batch_size") or batch_size
-                validation_data, kwargs["validation_steps"] = endless(
-                    self, validation_data, validation_batch_size
-                )
+            validation_batch_size = kwargs.get("validation_batch_size") or batch_size
+            validation_data = stream(self, self._checked(*unpacked), validation_batch_size)
         callbacks = self._directed(callbacks)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = data
         history = super().fit(
             x,
             y,
@@ -496,12 +497,10 @@ class Model(Stepper, metaclass=_Constructed):
     ):
         """Evaluate as `keras.Model.evaluate` does; without `y` the target is the input."""
         # `fit` has checked its validation data; without Keras's word for it they are checked again.
-        if not (kwargs.get("_use_cached_eval_dataset") or is_ready(x)):
+        if not (kwargs.get("_use_cached_eval_dataset") or is_stream(x)):
             if batch_size is not None:
                 checks.positive("batch_size", batch_size)
-            x, y, sample_weight = self._checked(x, y, sample_weight)
-            if steps is None:
-                x, y, sample_weight = in_order(self, (x, y, sample_weight), batch_size)
+            x, y, sample_weight = stream(self, self._checked(x, y, sample_weight), batch_size)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
@@ -511,8 +510,7 @@ class Model(Stepper, metaclass=_Constructed):
         if x is None:
             raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
         x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
-        if steps is None:
-            (x,) = in_order(self, (x,), batch_size)
+        (x,) = stream(self, (x,), batch_size)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):

@@ -31,9 +31,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, nets
-from kerasae.distributions.base import another
-from kerasae.engine import calls, derivatives, graphs, internals
-from kerasae.engine.noise import Places
+from kerasae.engine import calls, derivatives, graphs, internals, noise
 from kerasae.engine.streams import predictions
 from kerasae.evaluation import arithmetic
 from kerasae.models.base import Among, Batch, Model, Outcome, Player
@@ -334,8 +332,8 @@ class GAN(Model):
         a, a_fake = (self._logit(each, label, training) for each in (x, fake))
         loss = self.game.discriminator(a, a_fake, self.label_smoothing)
         if self.game.penalized and self.gradient_penalty:
-            noise = another(self.noise(training))
-            loss = loss + self.gradient_penalty * self._gradient_penalty(x, fake, label, noise)
+            seed = noise.another(self.noise(training))
+            loss = loss + self.gradient_penalty * self._gradient_penalty(x, fake, label, seed)
         sure = ops.sigmoid if self.game.probability else lambda a: a
         measures = {"real": sure(a), "fake": sure(a_fake)}
         return Outcome(loss, {"discriminator_loss": loss}, measures)
@@ -365,10 +363,10 @@ class GAN(Model):
         logit = calls.call(self.discriminator, _with(x, label), training)
         return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
-    def _gradient_penalty(self, x, fake, label, noise):
+    def _gradient_penalty(self, x, fake, label, seed):
         """(‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
         count, ones = ops.shape(x)[0], (1,) * (len(x.shape) - 1)
-        mix = _uniform((count, *ones), noise)
+        mix = noise.uniform((count, *ones), seed)
         between = mix * x + (1 - mix) * fake
         gradient = derivatives.gradient(lambda x: self._logit(x, label, False), between)
         square = ops.sum(ops.square(ops.reshape(gradient, (count, -1))), axis=1)
@@ -386,10 +384,8 @@ class GAN(Model):
         """Draws z ~ p(z)."""
         shape = (count, *self.code_shape)
         if self.latent == "uniform":
-            return 2 * _uniform(shape, seed) - 1
-        if isinstance(seed, Places):
-            return seed.normal(shape)
-        return keras.random.normal(shape, dtype="float32", seed=seed)
+            return 2 * noise.uniform(shape, seed) - 1
+        return noise.normal(shape, seed)
 
     # Data and training.
 
@@ -536,13 +532,6 @@ def check_logit(name: str, network: keras.Model) -> None:
             f"`{name}` ends in the activation {last.__name__!r}, expected the logit itself: a last "
             "layer without an activation."
         )
-
-
-def _uniform(shape: tuple, seed: Any) -> Tensor:
-    """Numbers from (0, 1)."""
-    if isinstance(seed, Places):
-        return seed.uniform(shape)
-    return keras.random.uniform(shape, dtype="float32", seed=seed)
 
 
 def distances(x: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ class VariationalAutoencoder(EncoderDecoder):
         found = {"x": x, "input": self.corrupted(x, training)}
         found |= self.encoding(found["input"], training)  # q(z|x̃)
         if not training:
-            return found | self.decoding(found["code"], x)
+            return found | self.decoding(found["code"], training, x)
         found |= self._draw(found["q"], x, training)
         return found | {"output": self._mean(found["decoded"][0], x)}
 
@@ -198,7 +198,7 @@ class VariationalAutoencoder(EncoderDecoder):
         q = self.posterior(x, training)
         return {"q": q, "code": q.mean}
 
-    def decoding(self, code, x=None, training=False):
+    def decoding(self, code, training, x=None):
         return {"output": self._mean(self._decode_all(code, x, 1, training), x)}
 
     # The three distributions.
@@ -250,6 +250,8 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def _decoded(self, z, x, training):
         """What the decoder gives for z of shape (k, n, …)."""
+        if z.shape[0] == 1:
+            return self._decode_all(z[0], x, 1, training)[None]
         flat = self._decode_all(ops.reshape(z, (-1, *z.shape[2:])), x, z.shape[0], training)
         return ops.reshape(flat, (z.shape[0], -1, *flat.shape[1:]))
 
