@@ -106,8 +106,8 @@ def binary_cross_entropy(y: Tensor, logits: Tensor) -> Tensor:
     if keras.backend.backend() != "jax":
         return ops.binary_crossentropy(y, logits, from_logits=True)
     y, logits = ops.convert_to_tensor(y), ops.convert_to_tensor(logits)
-    # a⁺ − ya + log(1 + e^(−|a|)), with |a| = 2a⁺ − a: the derivative is right at 0 too.
-    positive = ops.where(logits >= 0, logits, 0.0)
+    # a⁺ − ya + log(1 + e^(−|a|)), with |a| = 2a⁺ − a: so the derivative is right at 0 too.
+    positive = ops.relu(logits)
     return positive - y * logits + ops.log1p(ops.exp(logits - 2 * positive))
 
 
