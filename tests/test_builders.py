@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasae import files
 from kerasae.datasets import drawn, load, store, stream, strokes
 
 pytest.importorskip("tensorflow", reason="TensorFlow Datasets reads through TensorFlow")
@@ -226,7 +227,7 @@ datasets.load("strokes", train=20, test=10, via="tfds")
 
     assert equal(small(), small(via=None))
     assert part.exists()  # it might belong to a process at work
-    yesterday = time.time() - 2 * store.ABANDONED
+    yesterday = time.time() - 2 * files.ABANDONED
     os.utime(part, (yesterday, yesterday))
     record_file(home).unlink()
     with pytest.warns(UserWarning, match="is prepared again"):

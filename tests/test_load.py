@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasae import datasets
+from kerasae import datasets, files
 from kerasae.datasets import Split, drawn, names, store, stream, strokes
 
 pytestmark = pytest.mark.home("tensorflow")
@@ -31,6 +31,7 @@ package = types.ModuleType("kerasae")
 package.__path__ = [{str(Path(datasets.__file__).parents[1])!r}]
 sys.modules["kerasae"] = package
 from kerasae import datasets
+from kerasae import files
 from kerasae.datasets import store
 folder = pathlib.Path(sys.argv[1])
 store.folder = lambda: folder
@@ -265,7 +266,7 @@ class Half(io.FileIO):
         super().write(body[: len(body) // 2])
         print("now", flush=True)
         time.sleep(60)
-store.open = lambda path, mode: Half(path, mode)
+files.open = lambda path, mode: Half(path, mode)
 """,
             "all of the bytes": """
 import os, time
@@ -290,7 +291,7 @@ os.fsync = fsync
         train.x, drawn.draw("strokes", 20, split="train", seed=0)[0] / np.float32(255)
     )
     assert part.exists()  # it might belong to a process at work
-    yesterday = time.time() - 2 * store.ABANDONED
+    yesterday = time.time() - 2 * files.ABANDONED
     os.utime(part, (yesterday, yesterday))
     small(seed=1)
     assert not part.exists()

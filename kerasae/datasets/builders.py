@@ -29,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from kerasae import files
 from kerasae.datasets import drawn, store
 
 Arrays = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
@@ -330,5 +331,5 @@ def _sweep(where: Path) -> None:
     """Delete unfinished folders that killed processes left behind long ago."""
     for part in (*where.glob("incomplete.*"), *folder().glob("downloads/*/*.tmp.*")):
         with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > store.ABANDONED:
+            if time.time() - part.stat().st_mtime > files.ABANDONED:
                 shutil.rmtree(part)

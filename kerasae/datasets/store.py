@@ -9,18 +9,15 @@ file appears under its name only when all of it is on the disk: it is written be
 Nothing is ever unpickled.
 """
 
-import contextlib
 import hashlib
 import io
 import os
-import secrets
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-ABANDONED = 24 * 3600  # seconds after which nobody still writes to an unfinished file
+from kerasae import files
 
 
 def folder() -> Path:
@@ -54,21 +51,7 @@ def write(path: Path, origin: str, arrays: dict[str, np.ndarray]) -> None:
     archive = io.BytesIO()
     np.savez(archive, origin=np.array(origin), **arrays)
     body = archive.getbuffer()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    # A name of its own for every writer: two processes at once finish one after the other.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            file.write(body)
-            file.write(hashlib.sha256(body).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+    files.write(path, (body, hashlib.sha256(body).digest()))
 
 
 def read(path: Path, origin: str) -> dict[str, np.ndarray] | None:
@@ -130,11 +113,3 @@ def one_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
-
-
-def _sweep(where: Path) -> None:
-    """Delete unfinished files that killed processes left behind long ago."""
-    for part in where.glob(".*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                part.unlink()
