@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(home, monkeypatch, call
     if call == "mkdir":
         monkeypatch.setattr(Path, "mkdir", failure)
     elif call == "open":
-        monkeypatch.setattr(store, "open", failure, raising=False)
+        monkeypatch.setattr(files, "open", failure, raising=False)
     else:
         monkeypatch.setattr(os, call, failure)
     with pytest.warns(UserWarning, match=f"strokes cannot be kept .*{reason}") as record:
@@ -232,7 +232,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_nothing(home, monkeypatch):
             super().write(body[:100])
             no_space()
 
-    monkeypatch.setattr(store, "open", lambda path, mode: Full(path, mode), raising=False)
+    monkeypatch.setattr(files, "open", lambda path, mode: Full(path, mode), raising=False)
     with pytest.warns(UserWarning, match="No space left"):
         small()
     assert list(home.iterdir()) == []
