@@ -1,5 +1,9 @@
 """Autoencoders and generative models for Keras 3, and the course that goes with them."""
 
+from kerasae.engine import installed
+
+installed.check()
+
 from kerasae import (
     callbacks,
     checks,

@@ -10,7 +10,7 @@ python -m kerasae demo                 pictures in under two minutes
 """
 
 import argparse
-import importlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -86,7 +86,7 @@ def main() -> None:
     if hasattr(arguments, "output") and not lists:
         try:
             arguments.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             parser.error(f"--output is {arguments.output}, expected a folder ({error})")
     options = {key: value for key, value in vars(arguments).items() if key != "command"}
     command = {
@@ -97,15 +97,33 @@ def main() -> None:
         "reproduce": reproduce,
         "demo": demo,
     }[arguments.command]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal may lack a card's Greek letters
+    again = arguments.command in ("train", "reproduce")
+    resumes = again * "; the same command goes on with the last epoch"
+
+    def fail(sentence: object, code: int) -> None:
+        print(f"python -m kerasae {arguments.command}: {sentence}", file=sys.stderr)
+        sys.exit(code)
+
     try:
         command(**options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        again = arguments.command in ("train", "reproduce")
-        print("\nstopped" + again * "; the same command goes on with the last epoch")
+        print("\nstopped" + resumes)
         sys.exit(130)
+    except BrokenPipeError:  # `list | head`: nobody reads on, and Python would say so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = str(error.name).split(".")[0]
+        fail(f"{missing} is not installed, expected `pip install kerasae[notebooks]`.", 2)
     except (ValueError, FileNotFoundError, ImportError) as error:
-        print(f"python -m kerasae {arguments.command}: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(error, 2)
+    except OSError as error:
+        place = f"`{error.filename}`" if error.filename else "A file"
+        reason = error.strerror or error
+        fail(f"{place} cannot be written or read ({reason}): expected room and rights{resumes}.", 1)
 
 
 def _add_budget(parser: argparse.ArgumentParser, text: str) -> None:
@@ -159,8 +177,8 @@ def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) 
     import keras
 
     from kerasae import zoo
+    from kerasae.zoo import recipe, recipes
 
-    recipes, recipe = _workshop("recipes", "recipe")
     found, data, preset = recipes.find(name, dataset)
     amount = getattr(found, budget)
     print(f"{preset}: {found.title}\n{amount.images:,} images, {amount.epochs} epochs, on", end=" ")
@@ -186,11 +204,10 @@ def evaluate(name: str, dataset: str | None) -> None:
         name: The preset's name or folder.
         dataset: To measure on, or `None` for what it was trained on.
     """
-    from kerasae.zoo import catalogue
+    from kerasae.zoo import catalogue, recipe, recipes
 
-    recipes, recipe = _workshop("recipes", "recipe")
     entry = catalogue.preset(name)
-    found, data, _ = recipes.find(entry.recipe, dataset or entry.dataset)
+    found, data, _ = recipes.find(entry.recipe, entry.dataset if dataset is None else dataset)
     measured = recipe.evaluate(name, found, data)
     same = data == entry.dataset
     for measure, (value, holds) in measured.items():
@@ -213,7 +230,8 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
         seed: Of the weights, the order and the noise.
         output: Folder of the card's folder.
     """
-    reproductions, reproduction = _workshop("reproductions", "reproduction")
+    from kerasae.zoo import reproduction, reproductions
+
     every = reproductions.REPRODUCTIONS
     if name is None:
         width = max(map(len, every))
@@ -236,17 +254,6 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
             said = found.published.get(number)
             print(f"{number}: {ours:.5g}" + (f", published {said.value:.5g}" if said else ""))
         print(f"{found.verdict([entry])}, see {output / key / reproduction.CARD}")
-
-
-def _workshop(*names: str):
-    """Modules of the zoo that draw pictures."""
-    try:
-        return [importlib.import_module(f"kerasae.zoo.{name}") for name in names]
-    except ModuleNotFoundError as error:
-        missing = str(error.name).split(".")[0]
-        raise ImportError(
-            f"recipes draw their cards, expected {missing}: `pip install kerasae[notebooks]`."
-        ) from error
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:

@@ -155,6 +155,20 @@ def as_array(name: str, value: Any) -> Any:
     return _plain(name, value)
 
 
+def examples(name: str, value: Any) -> Any:
+    """Return examples as `as_array` does, or the stream that gives them in batches."""
+    value = as_array(name, value)
+    if not (is_array(value) or hasattr(value, "__iter__") or hasattr(value, "__getitem__")):
+        raise ValueError(
+            f"`{name}` is {_kind(value)}, expected an array of examples or a stream of batches."
+        )
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
 def _plain(name: str, value: Any) -> Any:
     """Return an array without a mask, in the machine's byte order, of at most 64 bits a float.
 
@@ -202,8 +216,7 @@ def array(
         otherwise: What else to do about integers than to scale them, for the message.
     """
     if not is_array(value):
-        kind = type(value).__name__
-        raise ValueError(f"`{name}` is of type {kind}, expected an array of examples.")
+        raise ValueError(f"`{name}` is {_kind(value)}, expected an array of examples.")
     values = _plain(name, value)
     values = values if isinstance(values, np.ndarray) else keras.ops.convert_to_numpy(values)
     if values.ndim == 0 or len(values) == 0:
@@ -305,8 +318,7 @@ def same_length(**arrays: Any) -> None:
 
 def _only_array(name: str, value: Any) -> None:
     if not is_array(value):
-        kind = type(value).__name__
-        raise ValueError(f"`{name}` is of type {kind}, expected an array.")
+        raise ValueError(f"`{name}` is {_kind(value)}, expected an array.")
 
 
 def not_labels(name: str, value: Any) -> None:
@@ -415,12 +427,7 @@ def first_batch(stream: Any) -> tuple[Any, Any]:
         if stream.num_batches == 0:
             raise ValueError("`x` is a data set without batches, expected at least one.")
         return _readable(stream[0]), stream
-    if not (hasattr(stream, "__iter__") or hasattr(stream, "__getitem__")):
-        kind = type(stream).__name__
-        raise ValueError(
-            f"`x` is of type {kind}, expected an array of examples or a stream of batches."
-        )
-    iterator = iter(stream)
+    iterator = iter(examples("x", stream))
     try:
         batch = next(iterator)
     except StopIteration:

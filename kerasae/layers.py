@@ -43,6 +43,22 @@ class _Tied(keras.layers.Layer):
         """The source's kernel: the same variable."""
         return self._source.kernel
 
+    def matrix(self) -> Any:
+        """Return W: the kernel, or what stands for it in a quantized source."""
+        source = self._source
+        if isinstance(source, keras.layers.Dense) and source.quantization_mode == "int8":
+            return ops.cast(self.kernel, self.compute_dtype) / source.kernel_scale
+        return self.kernel
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Follow a source that Keras quantizes: its kernel is read with its scale."""
+        mode = mode or getattr(config, "mode", None)
+        if mode != "int8":
+            raise ValueError(
+                f"`mode` is {mode!r}, expected 'int8' for {self.name!r}, which has its kernel from "
+                f"{self._source.name!r}."
+            )
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the bias: one number for each number that the source takes."""
         if not self._source.built:
@@ -95,7 +111,7 @@ class TiedDense(_Tied):
     runs_backwards = keras.layers.Dense
 
     def call(self, inputs):
-        kernel, bias = ops.transpose(self.kernel), self.bias if self.use_bias else None
+        kernel, bias = ops.transpose(self.matrix()), self.bias if self.use_bias else None
         return self.activation(platform.affine(inputs, kernel, bias))  # hWᵀ + c
 
     def compute_output_shape(self, input_shape):
@@ -135,7 +151,7 @@ class TiedConv2DTranspose(_Tied):
         source = self._source
         outputs = platform.conv_transpose(  # Wᵀh
             inputs,
-            self.kernel,
+            self.matrix(),
             strides=source.strides,
             padding=source.padding,
             data_format=source.data_format,

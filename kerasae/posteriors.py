@@ -46,14 +46,12 @@ def code_shape(kind: str, shape: Shape) -> Shape:
     """
     checks.one_of("posterior", kind, KINDS)
     count = shape[-1]
-    size = count // 2
-    if kind == "full":
-        size = (math.isqrt(8 * count + 9) - 3) // 2  # size (size + 3) / 2 = count
-        if len(shape) > 1:
-            raise ValueError(
-                f"`encoder` gives numbers of shape {shape}, expected a vector for a posterior with "
-                "full covariance."
-            )
+    size = _size(kind, count)
+    if kind == "full" and len(shape) > 1:
+        raise ValueError(
+            f"`encoder` gives numbers of shape {shape}, expected a vector for a posterior with "
+            "full covariance."
+        )
     if size < 1 or parameters(kind, size) != count:
         expected = "2, 5, 9, … d(d + 3)/2" if kind == "full" else "an even number of them"
         raise ValueError(
@@ -63,8 +61,15 @@ def code_shape(kind: str, shape: Shape) -> Shape:
     return (*shape[:-1], size)
 
 
+def _size(kind: str, count: int) -> int:
+    """Return the size of a code from how many parameters it has."""
+    if kind == "full":
+        return (math.isqrt(8 * count + 9) - 3) // 2  # size (size + 3) / 2 = count
+    return count // 2
+
+
 def distribution(kind: str, values: Any) -> Distribution:
-    """q(z|x), from what the encoder gives for a batch.
+    """Return q(z|x), from what the encoder gives for a batch, whose shape `code_shape` has checked.
 
     Example:
 
@@ -73,7 +78,7 @@ def distribution(kind: str, values: Any) -> Distribution:
     ([[1.0, 0.0]], [[2.0, 1.0]])
     """
     values = float32(values)
-    size = code_shape(kind, tuple(values.shape[1:]))[-1]
+    size = _size(kind, values.shape[-1])
     mean, rest = values[..., :size], values[..., size:]
     if kind == "full":
         return FullNormal(mean, triangular(rest))

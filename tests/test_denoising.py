@@ -170,7 +170,7 @@ def test_points_to_move_are_examples(x):
         ((255 * x).astype("uint8"), "`x` holds integers up to 229, expected scaled numbers"),
         (x[0], "`x` has shape"),
         (iter([x]), "`x` is of type list_iterator, expected an array of examples"),
-        (None, "`x` is of type NoneType, expected an array of examples"),
+        (None, "`x` is None, expected an array of examples"),
     ]:
         for method in (model.project, model.score_field):
             with pytest.raises(ValueError, match=message):

@@ -100,6 +100,10 @@ def test_full_normal():
     close(q.log_prob(Z), np.stack(each, axis=1), rtol=1e-4)
     close(FullNormal(mean, factor + np.triu(np.ones((3, 3)), 1)).factor, factor)  # lower only
 
+    turned = FullNormal(mean, factor * np.array([1, -1, 1], "float32"))  # BBᵀ is the same
+    close(turned.log_prob(Z), array(q.log_prob(Z)))
+    close(turned.kl(q), np.zeros(5))
+
     # One factor for the whole batch, and one mean for a batch of factors.
     close(FullNormal(mean, factor[0]).log_prob(mean)[1:], array(q.log_prob(mean)[0]).repeat(4))
     assert tuple(FullNormal(mean[0], factor).sample(seed=0).shape) == (5, 3)

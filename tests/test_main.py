@@ -1,5 +1,9 @@
 import dataclasses
+import errno
+import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -67,6 +71,7 @@ def test_typos_show_what_is_expected(argv, monkeypatch, capsys):
             ["train", "vae_2", "--dataset", "imagenet"],
             "`dataset` is 'imagenet', expected 'strokes'",
         ),
+        (["train", "vae_2", "--dataset", ""], "`dataset` is '', expected 'strokes'"),
         (["train", "vae_2", "--seed", "-1"], "`seed` is -1"),
         (["demo", "--epochs", "-1"], "`epochs` is -1, expected a whole number of at least 1"),
         (["demo", "--epochs", "0"], "`epochs` is 0, expected a whole number of at least 1"),
@@ -145,4 +150,86 @@ def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, capsys
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "train", "vae_2", "--budget", "fast", "--output", str(tmp_path))
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and "expected matplotlib: `pip install kerasae[notebooks]`" in error
+    assert stop.value.code == 2 and "matplotlib is not installed" in error
+    assert "`pip install kerasae[notebooks]`" in error
+
+
+@pytest.mark.parametrize("command", ["train", "demo"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_one_sentence(command, number, monkeypatch, capsys, tmp_path):
+    def full(**options):
+        raise OSError(number, os.strerror(number), "there")
+
+    monkeypatch.setattr(__main__, command, full)
+    name = ["vae_2"] if command == "train" else []
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, command, *name, "--output", str(tmp_path))
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and error.count("\n") == 1
+    assert "`there` cannot be written" in error and os.strerror(number) in error
+    assert ("the same command goes on" in error) == (command == "train")
+
+
+def test_an_output_that_is_no_name_is_refused(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "demo", "--output", "a\0b")
+    assert stop.value.code == 2 and "expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "shift-jis"])
+def test_a_terminal_without_greek_shows_every_card(encoding, monkeypatch):
+    for command in (["list"], *(["show", preset.name] for preset in zoo.presets())):
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+        run(monkeypatch, *command)
+        assert written.getvalue().count(b"\n") > 10
+
+
+def test_nobody_reads_to_the_end():
+    command = [sys.executable, "-m", "kerasae", "list"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None
+try:
+    import kerasae
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "backend, says",
+    [
+        ("nonsense", "`KERAS_BACKEND` is 'nonsense', expected 'tensorflow', 'jax' or 'torch'."),
+        ("jax", 'which is not installed, expected `pip install "kerasae[jax]"`'),
+    ],
+)
+def test_without_an_engine_the_import_says_what_to_install(backend, says):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    command = [sys.executable, "-c", WITHOUT, "jax"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert says in found.stdout and found.stdout.count("\n") == 1
+    command = [sys.executable, "-m", "kerasae", "list"]  # a sentence here too
+    if backend == "nonsense":
+        found = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert found.returncode == 2
+        assert found.stderr == f"python -m kerasae: {says}\n"
+
+
+def test_demo_without_matplotlib_says_what_to_install(monkeypatch, capsys, tmp_path):
+    for name in [name for name in sys.modules if name.startswith(("kerasae.plots", "matplotlib"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delattr("kerasae.plots", raising=False)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "demo", "--output", str(tmp_path))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "matplotlib is not installed" in error
+    assert "`pip install kerasae[notebooks]`" in error

@@ -215,3 +215,22 @@ def test_bad_arguments(x):
         model.fit(x[:, :, :6], verbose=0)
     with pytest.raises(ValueError, match="no layers yet, expected a built model"):
         stacked(input_shape=None).hidden(1)
+
+
+def test_quantized_kernels_are_read_with_their_scale(x, tmp_path):
+    model = stacked(output_activation="linear")
+    model.compile("adam", "mse")
+    model.fit(x, epochs=2, verbose=0)
+    code, exact, loss = model.encode(x), model.reconstruct(x), model.evaluate(x, verbose=0)
+    model.quantize("int8")
+    assert not np.array_equal(model.encode(x), code)  # nothing compiled before is left
+    found = model.reconstruct(x)
+    assert not np.array_equal(found, exact)
+    np.testing.assert_allclose(found, exact, atol=0.05)
+    np.testing.assert_allclose(model.predict(x, verbose=0), found, atol=1e-5)
+    np.testing.assert_allclose(model.evaluate(x, verbose=0)[0], loss[0], rtol=0.05)
+
+
+def test_other_ways_of_quantizing_are_refused():
+    with pytest.raises(ValueError, match="`mode` is 'int4', expected 'int8' for 'outputs', which has"):
+        stacked().quantize("int4")

@@ -380,7 +380,7 @@ def test_bad_arguments_are_one_sentence():
     VariationalAutoencoder(encoder, plain[1], likelihood="normal")
     with pytest.raises(ValueError, match="`loss` is 'mse', expected none: the bound is the loss"):
         vae().compile(loss="mse")
-    for units in ((0, 0), (0, 3), (-1, 0)):
+    for units in ((0, 0), (0, 3), (-1, 0), 0, "01", (0,), None, (0, "1")):
         with pytest.raises(ValueError, match=r"`units` is .*, expected two different numbers"):
             vae().grid(units=units)
     full = vae("full", prior=priors.PseudoInputs(3))

@@ -22,7 +22,7 @@ class Distribution:
             raise ValueError(f"{type(self).__name__} has a number as parameter, expected a vector.")
         if event_axes is None:
             event_axes = max(rank - 1, 1)
-        if checks.positive("event_axes", event_axes) > rank:
+        elif checks.positive("event_axes", event_axes) > rank:
             raise ValueError(
                 f"`event_axes` is {event_axes}, expected at most {rank}, since the parameters "
                 f"have the shape {tuple(parameter.shape)}."

@@ -102,9 +102,9 @@ class Normal(Distribution):
 
 
 class FullNormal(Distribution):
-    """N(μ, BBᵀ) with correlations: B is lower triangular, its diagonal positive.
+    """N(μ, BBᵀ) with correlations: B is lower triangular, without a 0 on its diagonal.
 
-        z = μ + Bε,   log p(z) = −½ ‖B⁻¹(z − μ)‖² − Σ log B_ii − ½ d log 2π
+        z = μ + Bε,   log p(z) = −½ ‖B⁻¹(z − μ)‖² − Σ log |B_ii| − ½ d log 2π
 
     An example is a vector: the last axis of the mean.
 
@@ -173,8 +173,8 @@ class FullNormal(Distribution):
         return ops.solve_triangular(factor, spread(columns, factor[..., :1]), lower=True)
 
     def _log_diagonal(self) -> Tensor:
-        """The numbers log B_ii."""
-        return ops.log(ops.diagonal(self.factor, axis1=-2, axis2=-1))
+        """The numbers log |B_ii|."""
+        return ops.log(ops.abs(ops.diagonal(self.factor, axis1=-2, axis2=-1)))
 
 
 def triangular(values: Tensor) -> Tensor:

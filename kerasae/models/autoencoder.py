@@ -231,11 +231,9 @@ class EncoderDecoder(Model):
 
     def _examples(self, x: Any) -> Any:
         """Return examples as they go through the networks: checked, if they are an array."""
-        x = checks.as_array("x", x)
+        x = checks.examples("x", x)
         if checks.is_array(x):
             self._check_input(x)
-        elif x is None or (not hasattr(x, "__iter__") and not hasattr(x, "__getitem__")):
-            raise ValueError(f"`x` is of type {type(x).__name__}, expected an array of examples.")
         return x
 
     def corrupt(self, x: Any) -> np.ndarray:

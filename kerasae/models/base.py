@@ -507,21 +507,20 @@ class Model(Stepper, metaclass=_Constructed):
         """Predict as `keras.Model.predict` does."""
         if batch_size is not None:
             checks.positive("batch_size", batch_size)
-        if x is None:
-            raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
-        x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
+        if isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and checks.is_array(x[0])):
+            x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
+        else:
+            x = checks.examples("x", x)
         (x,) = stream(self, (x,), batch_size)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):
         """Return the data to hand to Keras, after a look at them."""
-        if x is None:
-            raise ValueError("`x` is None, expected an array of examples or a stream of batches.")
         named = isinstance(x, Mapping)  # of several arrays, such as examples and their noise
         if named:
             x = {name: checks.as_array(name, value) for name, value in x.items()}
         else:
-            x = checks.as_array("x", x)
+            x = checks.examples("x", x)
         y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
         if checks.is_array(sample_weight) and sample_weight.shape[1:] == (1,):
             sample_weight = ops.reshape(sample_weight, (-1,))
@@ -544,6 +543,14 @@ class Model(Stepper, metaclass=_Constructed):
             self.build(keras.tree.map_structure(lambda part: (None, *part.shape[1:]), x))
         else:
             self(keras.tree.map_structure(lambda v: keras.KerasTensor((None, *v.shape[1:])), x))
+
+    def quantize(self, *args, **kwargs) -> None:
+        """Quantize as `keras.Model.quantize` does; what was compiled before is compiled anew."""
+        super().quantize(*args, **kwargs)
+        self.aside.views.clear()
+        for layer in self.layers:
+            if isinstance(layer, keras.Model):
+                layer.predict_function = None
 
     def _need_weights(self, method: str) -> None:
         if not self.built:

@@ -408,7 +408,10 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         checks.positive("count", count)
         self._need_weights("sample")
         condition = self._checked_condition(condition)
-        seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
+        if seed is None:
+            seed = self.seed_generator
+        else:  # one that draws anew: z, and then x
+            seed = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
         if self.prior_kind == "learned":
             encoded = self._encoded_array(condition, batch_size)
             numbers = predictions(self.prior_network, encoded, batch_size)

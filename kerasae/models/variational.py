@@ -308,7 +308,10 @@ class VariationalAutoencoder(EncoderDecoder):
         """
         checks.positive("count", count)
         self._need_weights("sample")
-        seed = keras.random.SeedGenerator(seed) if seed is not None else self.seed_generator
+        if seed is None:
+            seed = self.seed_generator
+        else:  # one that draws anew: z, and then x
+            seed = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
         return self._drawn(
             predictions(self.decoder, z, checks.positive("batch_size", batch_size)), pixels, seed
@@ -332,7 +335,7 @@ class VariationalAutoencoder(EncoderDecoder):
             side: Points along each side.
             limit: The square goes from −limit to limit in two numbers of the code; the others
                 are 0.
-            units: Which two; a code of one number gives a line.
+            units: Which two. For a code of one number, `decode` a line of them.
             spacing: `"even"`, or `"quantile"` for points that cut N(0, 1), between the same
                 limits, into equal shares.
 
@@ -351,8 +354,9 @@ class VariationalAutoencoder(EncoderDecoder):
         checks.one_of("spacing", spacing, ("even", "quantile"))
         self._need_weights("grid")
         (size, *more) = self._shapes["code"]
-        one, other = units
-        if more or not (0 <= one < size and 0 <= other < size and one != other):
+        pair = isinstance(units, (tuple, list)) and len(units) == 2
+        numbers = pair and all(unit in range(size) for unit in units)
+        if more or not numbers or units[0] == units[1]:
             raise ValueError(
                 f"`units` is {units!r}, expected two different numbers of the code, which has the "
                 f"shape {self._shapes['code']}."
@@ -363,5 +367,6 @@ class VariationalAutoencoder(EncoderDecoder):
             low = normal.cdf(-limit)
             values = np.array([normal.inv_cdf(p) for p in np.linspace(low, 1 - low, side)])
         codes = np.zeros((side, side, size), "float32")
+        one, other = units
         codes[..., one], codes[..., other] = np.meshgrid(values, values[::-1])
         return codes

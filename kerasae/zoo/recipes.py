@@ -379,6 +379,6 @@ def find(name: str, dataset: str | None = None) -> tuple[Recipe, str, str]:
             break
     found = RECIPES[checks.one_of("recipe", name, tuple(RECIPES))]
     digits = found.data == "digits"
-    dataset = dataset or found.embedded
+    dataset = found.embedded if dataset is None else dataset
     checks.one_of("dataset", dataset, DIGITS if digits else (found.data,))
     return found, dataset, f"{name}_{dataset}" if digits else name

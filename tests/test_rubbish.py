@@ -1,0 +1,289 @@
+"""Rubbish to every method of every model: a clear sentence or a right result, nothing else.
+
+A sentence is clear if it names an argument in backquotes and says what was expected. A result is
+right if it is that of the same numbers in a plain float32 array.
+"""
+
+import re
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasae
+from kerasae import nets
+from kerasae.penalties import MeanActivation
+from kerasae.training.resume import random_states
+
+pytestmark = pytest.mark.home("torch")
+
+COUNT, SIZE, CODE, CLASSES = 6, 5, 2, 3
+RNG = np.random.default_rng(0)
+X = RNG.random((COUNT, SIZE), dtype="float32")
+LABELS = np.arange(COUNT) % CLASSES
+CLEAR = re.compile(r"`[^`]+`.*expected", re.DOTALL)
+ALL = slice(None)
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def with_value(array, value):
+    changed = array.astype("float64" if abs(value) > 1e38 else array.dtype)
+    changed.flat[3] = value
+    return changed
+
+
+def arrays(good):
+    """What somebody may pass for an array, and the numbers that it stands for, `None` if none."""
+    half = good.astype("float16")
+    masked = np.ma.masked_array(good, np.zeros(good.shape, bool))
+    broken = masked.copy()
+    broken[0] = np.ma.masked
+    loose = np.repeat(good, 2, axis=0)[::2]
+    return {
+        "none": (None, None),
+        "number": (5, None),
+        "fraction": (1.5, None),
+        "text": ("x", None),
+        "bytes": (b"x", None),
+        "object": (object(), None),
+        "empty dict": ({}, None),
+        "set": ({1, 2}, None),
+        "empty list": ([], None),
+        "ragged": ([[1.0, 2.0], [3.0]], None),
+        "scalar array": (np.array(0.5), None),
+        "no examples": (good[:0], None),
+        "one axis too few": (good[0], None),
+        "one axis too many": (good[None], None),
+        "another size": (np.concatenate([good, good], axis=-1), None),
+        "nan": (with_value(good, np.nan), None),
+        "infinity": (with_value(good, np.inf), None),
+        "beyond float32": (with_value(good, 1e300), None),
+        "complex": (good.astype("complex64"), None),
+        "dates": (np.zeros(good.shape, "datetime64[s]"), None),
+        "durations": (np.zeros(good.shape, "timedelta64[s]"), None),
+        "texts": (np.full(good.shape, "x"), None),
+        "objects": (np.full(good.shape, None), None),
+        "records": (np.zeros(good.shape, [("a", "f4")]), None),
+        "a mask": (broken, None),
+        "no mask": (masked, good),
+        "big-endian": (good.astype(">f4"), good),
+        "float64": (good.astype("float64"), good),
+        "float16": (half, half.astype("float32")),
+        "list": (good.tolist(), good),
+        "read-only": (np.frombuffer(good.tobytes(), "float32").reshape(good.shape), good),
+        "not in one piece": (loose, good),
+        "Fortran's order": (np.asfortranarray(good), good),
+        "tensor": (keras.ops.convert_to_tensor(good), good),
+    }
+
+
+NUMBERS = [None, -1, 0, 1.5, "x", b"x", [], {}, np.nan, np.inf, object(), 1 + 1j, True, -(2**40)]
+
+
+def networks(**arguments):
+    return nets.mlp((SIZE,), CODE, (4,), **arguments)
+
+
+def autoencoder():
+    return kerasae.Autoencoder(*networks())
+
+
+def contractive():
+    return kerasae.ContractiveAutoencoder(*networks(), weight=0.1)
+
+
+def classifier():
+    return kerasae.Classifier(networks()[0], CLASSES)
+
+
+def conditional():
+    encoder, decoder = nets.conditional_mlp((SIZE,), (CLASSES,), CODE, (4,))
+    return kerasae.ConditionalVariationalAutoencoder(encoder, decoder, classes=CLASSES)
+
+
+def semi_supervised():
+    encoder = keras.Sequential([layers.Input((SIZE,)), layers.Dense(CODE + CLASSES)])
+    decoder = keras.Sequential([layers.Input((CODE + CLASSES,)), layers.Dense(SIZE, "sigmoid")])
+    return kerasae.SemiSupervisedAdversarialAutoencoder(encoder, decoder, classes=CLASSES)
+
+
+MODELS = {
+    "autoencoder": autoencoder,
+    "stacked": lambda: kerasae.StackedAutoencoder((4, CODE), input_shape=(SIZE,)),
+    "denoising": lambda: kerasae.DenoisingAutoencoder(*networks(), layers.GaussianNoise(0.1)),
+    "sparse": lambda: kerasae.SparseAutoencoder(
+        *networks(code_activation="sigmoid"), penalty=MeanActivation(1e-3)
+    ),
+    "contractive": contractive,
+    "variational": lambda: kerasae.VariationalAutoencoder(*networks(posterior="diagonal")),
+    "conditional": conditional,
+    "adversarial": lambda: kerasae.AdversarialAutoencoder(*networks()),
+    "semi-supervised": semi_supervised,
+    "gan": lambda: kerasae.GAN.mlp((SIZE,), CODE, (4,), output_activation="sigmoid"),
+    "predictive": lambda: kerasae.PredictiveSparseDecomposition((SIZE,), CODE),
+    "classifier": classifier,
+}
+
+
+def calls(name, model):
+    """Calls with one argument for the rubbish: label → (function, the good array or `None`)."""
+    z = RNG.normal(size=(COUNT, CODE)).astype("float32")
+    conditional, gan = name == "conditional", name == "gan"
+    data = {"x": X, "condition": LABELS} if conditional else X
+    y = LABELS if name in ("classifier", "semi-supervised") else None
+    given = () if y is None else (y,)
+
+    def example(v):
+        return {"x": v, "condition": LABELS} if conditional else v
+
+    found = {
+        "fit x": (lambda v: fit(model, example(v), *given), X),
+        "fit sample_weight": (lambda v: fit(model, data, y, sample_weight=v), X[:, 0]),
+        "fit epochs": (lambda v: model.fit(data, y, epochs=v, verbose=0), None),
+        "fit batch_size": (lambda v: model.fit(data, y, batch_size=v, verbose=0), None),
+        "evaluate x": (
+            lambda v: model.evaluate(example(v), *given, verbose=0, batch_size=COUNT),
+            X,
+        ),
+    }
+    if not gan:
+        found["predict x"] = (lambda v: model.predict(example(v), verbose=0), X)
+        found["encode x"] = (lambda v: model.encode(example(v)), X)
+        found["encode batch_size"] = (lambda v: model.encode(data, batch_size=v), None)
+    if hasattr(model, "decode"):
+        given = (LABELS,) if conditional else ()
+        found["decode code"] = (lambda v: model.decode(v, *given), code_of(model, data))
+        found["reconstruct x"] = (lambda v: model.reconstruct(example(v)), X)
+        found["interpolate start"] = (lambda v: model.interpolate(v, X, *given), X)
+        found["interpolate end"] = (lambda v: model.interpolate(X, v, *given), X)
+        found["interpolate steps"] = (lambda v: model.interpolate(X, X, *given, steps=v), None)
+    if hasattr(model, "classify"):
+        found["classify x"] = (lambda v: model.classify(v), X)
+        found["fit y"] = (lambda v: fit(model, data, v), None)
+    if hasattr(model, "sample"):
+        first = (LABELS,) if conditional else ()
+        found["sample count"] = (lambda v: model.sample(*first, v), None)
+        found["sample seed"] = (lambda v: model.sample(*first, 2, seed=v), None)
+    if conditional:
+        found["fit condition"] = (lambda v: fit(model, {"x": X, "condition": v}), None)
+        found["sample condition"] = (lambda v: model.sample(v, 2), None)
+    if hasattr(model, "grid"):
+        first = (LABELS,) if conditional else ()
+        for argument in ("side", "limit", "units", "spacing"):
+            call = lambda v, a=argument: model.grid(*first, **{"side": 2, a: v})  # noqa: E731
+            found[f"grid {argument}"] = (call, None)
+    if gan:
+        found["generate z"] = (lambda v: model.generate(v), z)
+        found["discriminate x"] = (lambda v: model.discriminate(v), X)
+        found["interpolate start"] = (lambda v: model.interpolate(v, z), z)
+    if name == "denoising":
+        found["corrupt x"] = (lambda v: model.corrupt(v), None)
+        found["score_field x"] = (lambda v: model.score_field(v), X)
+        found["score_field stddev"] = (lambda v: model.score_field(X, v), None)
+        for argument in ("steps", "step_size"):
+            call = lambda v, a=argument: model.project(X, **{a: v})  # noqa: E731
+            found[f"project {argument}"] = (call, None)
+        found["project x"] = (lambda v: model.project(v), X)
+    if name == "predictive":
+        found["infer x"] = (lambda v: model.infer(v, 3), X)
+        found["infer steps"] = (lambda v: model.infer(X, v), None)
+        found["infer start"] = (lambda v: model.infer(X, 3, start=v), z)
+        found["objective code"] = (lambda v: model.objective(X, v), z)
+    return found
+
+
+def code_of(model, data):
+    return model.encode(data).astype("float32")
+
+
+def fit(model, *data, **arguments):
+    """What one epoch makes of the same weights, with the same noise."""
+    weights = model.get_weights()
+    moments = [numpy(variable) for variable in model.optimizer.variables]
+    keras.utils.set_random_seed(0)
+    for state in random_states(model):
+        state.assign([1, 0])
+    history = model.fit(*data, batch_size=COUNT, shuffle=False, verbose=0, **arguments).history
+    model.set_weights(weights)
+    for variable, value in zip(model.optimizer.variables, moments, strict=bool(moments)):
+        variable.assign(value)
+    return history["loss"]
+
+
+def outcome(call, value):
+    """(the result, the error) of a call."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return call(value), None
+    except Exception as error:
+        return None, error
+
+
+def numbers_of(result):
+    return [np.asarray(part, "float64") for part in keras.tree.flatten(result)]
+
+
+def verdict(call, value, numbers):
+    """What is wrong with what a call makes of a value, or `None`."""
+    result, error = outcome(call, value)
+    if error is not None:
+        clear = isinstance(error, ValueError) and CLEAR.search(str(error))
+        return None if clear else f"{type(error).__name__}: {str(error)[:160]}"
+    if numbers is None:
+        return f"accepted: {str(result)[:80]}"
+    expected, _ = outcome(call, numbers)
+    pairs = zip(numbers_of(result), numbers_of(expected), strict=True)
+    if not all(np.allclose(a, b, rtol=1e-4, atol=1e-5) and np.isfinite(a).all() for a, b in pairs):
+        return "another result than the same numbers in float32"
+    return None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_methods(name):
+    keras.utils.set_random_seed(0)
+    model = MODELS[name]()
+    model.compile()
+    x, *y = {"conditional": ({"x": X, "condition": LABELS},), "classifier": (X, LABELS)}.get(
+        name, (X, LABELS) if name == "semi-supervised" else (X,)
+    )
+    model.fit(x, *y, verbose=0)
+    wrong = []
+    for label, (call, good) in calls(name, model).items():
+        if good is not None:
+            battery = arrays(good)
+        elif label.split()[1] in ("y", "condition"):
+            battery = {key: (v, None) for key, (v, n) in arrays(X[:, :2]).items() if n is None}
+        elif label == "corrupt x":
+            battery = {key: (v, None) for key, (v, n) in arrays(X).items() if n is None}
+        else:
+            battery = {repr(v): (v, None) for v in NUMBERS if not fine(label, v)}
+        for kind, (value, numbers) in battery.items():
+            if fine(label, value):
+                continue
+            found = verdict(call, value, numbers)
+            if found:
+                wrong.append(f"{label} = {kind}: {found}")
+    assert not wrong, "\n".join(wrong)
+
+
+def fine(label, value):
+    """Whether an argument may have this value, with a meaning of its own."""
+    _, argument = label.split()
+    if value is None:
+        return argument in ("batch_size", "seed", "sample_weight", "stddev") or (
+            label in ("infer start", "infer steps")
+        )
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return {
+        "seed": value == 0,
+        "step_size": value in (0, 1.5),
+        "stddev": value == 1.5,
+        "limit": value == 1.5,
+    }.get(argument, False)
