@@ -285,7 +285,8 @@ def test_a_run_that_dies_by_a_signal_goes_on(x, tmp_path):
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert {path.name for path in folder.iterdir()} == {"begin.npz", "phase_1.npz", "phase_2.npz"}
+    found = {path.name for path in folder.glob("*.npz")}
+    assert found == {"begin.npz", "phase_1.npz", "phase_2.npz"}
     undisturbed, resumed = make(1, run_eagerly=False), make(2, run_eagerly=False)
     history = fit(undisturbed, x)
     assert fit(resumed, x, resume=folder) == history

@@ -116,6 +116,51 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     assert resumed["numbers"] == whole["numbers"] and not state.exists()
 
 
+@pytest.mark.parametrize(
+    "content", ["", '{"backend": "jax", "numb', "[]", '{"budget": "full"}', "3"]
+)
+@pytest.mark.home("torch")
+def test_a_broken_run_is_left_out_and_done_again(content, tmp_path):
+    folder, backend = tmp_path / "toy_result", keras.backend.backend()
+    first = reproduction.run(toy(), folder, seed=1, verbose=0)
+    page = (folder / "README.md").read_text()
+    broken = folder / f"{backend}-full-0.json"
+    broken.write_text(content)
+    assert reproduction.is_done(folder, "full", 1) and not reproduction.is_done(folder, "full", 0)
+    with pytest.warns(UserWarning, match="`.*-full-0.json` is broken, expected .*delete the file"):
+        assert reproduction.runs(folder) == [first]
+    with pytest.warns(UserWarning, match="is broken"):  # a neighbour is not disturbed
+        second = reproduction.run(toy(), folder, seed=1, verbose=0)
+    assert second["numbers"] == first["numbers"]
+    assert len((folder / "README.md").read_text().splitlines()) == len(page.splitlines())
+    again = reproduction.run(toy(), folder, seed=0, verbose=0)
+    assert reproduction.runs(folder) == [again, second] and reproduction.is_done(folder, "full", 0)
+
+
+@pytest.mark.home("torch")
+def test_a_run_counts_when_all_of_it_is_written(tmp_path, monkeypatch):
+    backend, write = keras.backend.backend(), reproduction.files.write
+    assert not reproduction.is_done(tmp_path, "full", 0)
+    for name in ("picture.png", "curves.png", "README.md", f"{backend}-full-0.json"):
+
+        def killed(path, content, name=name):
+            if path.name == name:
+                raise KeyboardInterrupt
+            write(path, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reproduction.files, "write", killed)
+            with pytest.raises(KeyboardInterrupt):
+                reproduction.run(toy(), tmp_path, verbose=0)
+        assert not reproduction.is_done(tmp_path, "full", 0) and not reproduction.runs(tmp_path)
+    reproduction.run(toy(), tmp_path, verbose=0)
+    assert reproduction.is_done(tmp_path, "full", 0)
+    (tmp_path / f".{backend}-full-0").mkdir()  # killed before its state was deleted
+    assert not reproduction.is_done(tmp_path, "full", 0)
+    reproduction.run(toy(), tmp_path, verbose=0)
+    assert reproduction.is_done(tmp_path, "full", 0)
+
+
 @pytest.mark.home("torch")
 def test_training_in_phases_has_a_curve_for_each(tmp_path):
     def stack():

@@ -1,10 +1,12 @@
 import functools
+import json
 
 import keras
 import numpy as np
 import pytest
 
 from kerasae import Autoencoder, nets
+from kerasae.datasets import store
 from kerasae.models.base import Model, Outcome, Player
 from kerasae.training import resume
 from kerasae.training.resume import resumable_fit
@@ -216,12 +218,68 @@ def test_another_run_is_refused(x, tmp_path):
 
     path = tmp_path / "phase_1.npz"
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match=r"phase_1\.npz is damaged"):
+    with pytest.raises(ValueError, match=r"phase_1\.npz` is damaged, expected .*: delete it and"):
+        fit(make(1), x, folder=tmp_path, epochs=1)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"phase_1\.npz` cannot be read \(Is a directory\)"):
         fit(make(1), x, folder=tmp_path, epochs=1)
     with pytest.raises(ValueError, match="`x` is of type generator, expected an array"):
         fit(make(1), (row for row in x), validation_data=None)
     with pytest.raises(ValueError, match="`x` holds NaN"):
         fit(make(1), x * np.nan)
+
+
+@pytest.mark.home("torch")
+def test_a_damaged_checkpoint_is_deleted_and_the_run_ends_as_before(x, tmp_path):
+    undisturbed = make(1)
+    history = fit(undisturbed, x, folder=tmp_path)
+    path = tmp_path / "phase_1.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="delete it and start the same run again"):
+        fit(make(1), x, folder=tmp_path)
+    path.unlink()
+    again = make(1)
+    assert fit(again, x, folder=tmp_path) == history
+    assert_same(again, undisturbed)
+
+
+class Holder(keras.callbacks.Callback):
+    """A callback with a number, a place to write to and a method."""
+
+    def __init__(self, where="here"):
+        super().__init__()
+        self.count, self.best, self.where, self.later = 0, 0.0, where, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count, self.best, self.later = self.count + 1, logs["loss"], 2 * self.count
+
+
+@pytest.mark.home("torch")
+def test_a_checkpoint_sets_no_more_than_a_callback_keeps(x, tmp_path, monkeypatch):
+    first = Holder()
+    fit(make(1), x, folder=tmp_path, callbacks=[first])
+    again = Holder("there")
+    fit(make(1), x, folder=tmp_path, callbacks=[again])  # looks only, and gives back the numbers
+    assert (again.count, again.best, again.later) == (5, first.best, 8) and again.where == "there"
+
+    path, numbers = tmp_path / "phase_1.npz", {"count": 7, "later": 1.0}
+    arrays = store.read(path, resume.ORIGIN)
+    progress = json.loads(str(arrays["progress"]))
+    ops = {"best": {"ops": "less"}, "count": {"ops": "no_such"}, "where": {"ops": "less"}}
+    for attributes, kept in (
+        (numbers, numbers),
+        (numbers | {"where": "/elsewhere"}, numbers | {"where": "there"}),
+        ({"where": 3, "on_epoch_end": 3, "later": "text"}, {"where": "there", "later": None}),
+        (ops, {"best": keras.ops.less, "count": 0, "where": "there"}),
+    ):
+        progress["callbacks"] = [("Holder", attributes)]
+        changed = arrays | {"progress": np.array(json.dumps(progress))}
+        store.write(path, resume.ORIGIN, changed)
+        callback = Holder("there")
+        fit(make(1), x, folder=tmp_path, callbacks=[callback])
+        assert {name: vars(callback)[name] for name in kept} == kept
+        assert "on_epoch_end" not in vars(callback)
 
 
 @pytest.mark.home("torch")

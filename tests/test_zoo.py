@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from other_backends import BACKENDS
 
-from kerasae import datasets, presets, zoo
+from kerasae import Autoencoder, datasets, nets, presets, zoo
+from kerasae.training.resume import resumable_fit
 from kerasae.zoo import card, catalogue, measures, pictures, recipe, recipes
 
 PRESETS = zoo.presets()
@@ -149,7 +150,7 @@ def test_training_writes_a_preset_with_its_card(name, tmp_path):
     assert holds
     page = (tmp_path / preset / presets.CARD).read_text(encoding="utf-8")
     assert f"train {preset} --budget fast --seed 3" in page
-    with pytest.raises(ValueError, match="exists, expected a new folder"):
+    with pytest.raises(ValueError, match="exists, expected a new folder: delete it, or choose"):
         recipe.train(found, dataset, tmp_path / preset, "fast")
 
 
@@ -192,6 +193,37 @@ def test_a_killed_card_leaves_no_half_of_a_preset(tmp_path, monkeypatch):
     assert not (tmp_path / "preset").exists()
     recipe.train(found, dataset, tmp_path / "preset", "fast", verbose=0)  # measures, and is done
     assert catalogue.preset(tmp_path / "preset").seconds > 0
+
+
+@pytest.mark.home("torch")
+def test_what_a_run_killed_at_its_end_has_left_is_swept(tmp_path, monkeypatch):
+    found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
+    folder = tmp_path / "made"
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe.shutil, "rmtree", interrupted_at(recipe.shutil.rmtree, ".made"))
+        with pytest.raises(KeyboardInterrupt):
+            recipe.train(found, dataset, folder, "fast", verbose=0)
+    assert folder.exists() and (tmp_path / ".made-fast-0").exists()
+    for other in ({"seed": 1}, {"budget": "full"}):  # these are other runs
+        with pytest.raises(ValueError, match="exists, expected a new folder"):
+            recipe.train(found, dataset, folder, **{"budget": "fast"} | other)
+    (tmp_path / ".made-fast-1").mkdir()
+    with pytest.raises(ValueError, match="exists, expected a new folder"):
+        recipe.train(found, dataset, folder, "fast", seed=1)
+    (tmp_path / ".made-fast-1").rmdir()
+    entry = recipe.train(found, dataset, folder, "fast")
+    assert entry == catalogue.preset(folder) and list(tmp_path.iterdir()) == [folder]
+
+
+def interrupted_at(function, start):
+    """A function of a path that is interrupted at paths that begin so."""
+
+    def interrupted(path, *arguments, **options):
+        if path.name.startswith(start):
+            raise KeyboardInterrupt
+        return function(path, *arguments, **options)
+
+    return interrupted
 
 
 @pytest.mark.parametrize("allowed, exact", [(0.0, True), (1.0, False)])
@@ -260,17 +292,46 @@ def test_measures_are_as_tolerant_as_the_cards_say():
 
 @pytest.mark.home("torch")
 def test_the_stopwatch_adds_up_epochs_and_runs(tmp_path, monkeypatch):
-    def run(*times):
-        watch, now = recipe.Stopwatch(tmp_path / "seconds.json"), iter(times)
-        with monkeypatch.context() as patch:
-            patch.setattr(recipe.time, "monotonic", lambda: next(now))
-            for epoch in range(len(times) // 2):
-                watch.on_epoch_begin(epoch)
-                watch.on_epoch_end(epoch)
+    x = np.random.default_rng(0).random((16, 4), dtype="float32")
+    now = 0.0
+
+    class Clock(keras.callbacks.Callback):
+        """Two seconds an epoch; the third one of a run is killed."""
+
+        def __init__(self, dies):
+            super().__init__()
+            self.dies = dies
+
+        def on_train_batch_end(self, batch, logs=None):
+            nonlocal now
+            now += 1.0
+            if self.dies and now == 5.0:
+                raise KeyboardInterrupt
+
+    def run(dies=False):
+        model = Autoencoder(*nets.mlp((4,), 2, units=()))
+        model.compile("adam")
+        watch = recipe.Stopwatch()
+        callbacks, phases = [watch, Clock(dies)], (1, 2)
+        monkeypatch.setattr(recipe.time, "monotonic", lambda: now)
+        for phase in phases:
+            resumable_fit(
+                model,
+                x,
+                epochs=2,
+                batch_size=8,
+                phase=phase,
+                folder=tmp_path,
+                callbacks=callbacks,
+                verbose=0,
+            )
         return watch.seconds
 
-    assert run(0.0, 2.0, 10.0, 13.0) == 5.0
-    assert run(20.0, 24.0) == 9.0  # as after a kill
+    with pytest.raises(KeyboardInterrupt):
+        run(dies=True)
+    assert now == 5.0
+    assert run() == 8.0  # two phases of two epochs; the broken one's second does not count
+    assert run() == 8.0  # nothing was left to do
 
 
 @pytest.mark.home("torch")

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from kerasae import checks
+from kerasae import checks, files
 from kerasae.engine.streams import predictions
 from kerasae.training import resume as resuming
 
@@ -71,7 +71,8 @@ def fit_layerwise(
             `"fine_tuning"`) that gives that phase's. One that watches a metric is to be told in
             which direction: `mode="min"` for `"val_phase_1_loss"`.
         seed: What order and noise are drawn from.
-        resume: A folder; a run that was killed goes on from the last epoch found there.
+        resume: A folder; a run that was killed goes on from the last epoch found there. One run at
+            a time can write to it.
         verbose: As in `fit`; at 0 the phases are not announced either.
 
     Returns:
@@ -114,8 +115,7 @@ def fit_layerwise(
         network.compile(**_compilation(model, *arguments[1:3]))
     _compilation(model, fine_tuning_optimizer, model.loss)
     settings = {"stack": model.get_config(), "x": resuming.fingerprint(x), "one_graph": one_graph}
-    if resume is not None:
-        resuming.begin(model, Path(resume) / "begin.npz", settings)
+    beginning = None if resume is None else Path(resume) / "begin.npz"
     history: dict[str, list[float]] = {}
 
     def train(network, k, x, validation_data, epochs, optimizer, loss):
@@ -138,21 +138,24 @@ def fit_layerwise(
         )
         history.update(part.history)
 
-    h, h_validation = x, validation_data
-    for k, *arguments in zip(phases, *per_phase.values(), strict=True):
-        epochs, optimizer, loss, corruption, penalty = arguments
-        network = model.phase_network(k, not one_graph, corruption, penalty)
-        train(network, k, h, h_validation, epochs, optimizer, loss)
-        if not one_graph:
-            model.put_back(k, network)
-            # The next phase's data, computed once.
-            h = predictions(network.encoder, h, batch_size)
-            if h_validation is not None:
-                h_validation = predictions(network.encoder, h_validation, batch_size)
-    if fine_tuning_epochs:
-        network, k = model.fine_tuning_network(), len(phases) + 1
-        optimizer = fine_tuning_optimizer
-        train(network, k, x, validation_data, fine_tuning_epochs, optimizer, model.loss)
+    with files.lock(beginning):
+        if beginning is not None:
+            resuming.begin(model, beginning, settings)
+        h, h_validation = x, validation_data
+        for k, *arguments in zip(phases, *per_phase.values(), strict=True):
+            epochs, optimizer, loss, corruption, penalty = arguments
+            network = model.phase_network(k, not one_graph, corruption, penalty)
+            train(network, k, h, h_validation, epochs, optimizer, loss)
+            if not one_graph:
+                model.put_back(k, network)
+                # The next phase's data, computed once.
+                h = predictions(network.encoder, h, batch_size)
+                if h_validation is not None:
+                    h_validation = predictions(network.encoder, h_validation, batch_size)
+        if fine_tuning_epochs:
+            network, k = model.fine_tuning_network(), len(phases) + 1
+            optimizer = fine_tuning_optimizer
+            train(network, k, x, validation_data, fine_tuning_epochs, optimizer, model.loss)
     result = keras.callbacks.History()
     result.set_model(model)
     result.history = history

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from kerasae import checks
+from kerasae import checks, files
 from kerasae.datasets import store
 from kerasae.engine.optimizer_group import portable
 from kerasae.engine.randomness import global_randomness, seed_globally
@@ -50,7 +50,7 @@ def resumable_fit(
     With a `folder` the state after each epoch is kept in `folder/phase_<phase>.npz`. A call with
     the same settings and data goes on from the last epoch found there, or returns the result
     when there is nothing left to do. Callbacks get back the numbers and the lists of weights
-    that they had kept, as `keras.callbacks.EarlyStopping` does.
+    that they had kept, as `keras.callbacks.EarlyStopping` does. Two runs cannot write one file.
 
     Args:
         model: A compiled model; any, with any optimizer.
@@ -110,21 +110,24 @@ def resumable_fit(
     callbacks = list(callbacks)
     path = None if folder is None else Path(folder) / f"phase_{phase}.npz"
     keeper = Keeper(model, batches, callbacks, path, given)
-    keeper.restore()
-    if not keeper.finished:
-        with global_randomness():
-            model.fit(
-                batches,
-                epochs=epochs,
-                initial_epoch=epochs if keeper.stopped else keeper.epoch,
-                shuffle=False,  # `batches` come in the order of the epoch already
-                validation_data=validation_data,
-                validation_batch_size=batch_size,
-                callbacks=[*callbacks, keeper],
-                verbose=verbose,
-            )
-        keeper.finished = True
-        keeper.save()
+    with files.lock(path):
+        keeper.restore()
+        if keeper.finished:
+            keeper.recall()
+        else:
+            with global_randomness():
+                model.fit(
+                    batches,
+                    epochs=epochs,
+                    initial_epoch=epochs if keeper.stopped else keeper.epoch,
+                    shuffle=False,  # `batches` come in the order of the epoch already
+                    validation_data=validation_data,
+                    validation_batch_size=batch_size,
+                    callbacks=[*callbacks, keeper],
+                    verbose=verbose,
+                )
+            keeper.finished = True
+            keeper.save()
     history = keras.callbacks.History()
     history.set_model(model)
     history.epoch, history.history = list(range(keeper.epoch)), keeper.history
@@ -193,10 +196,7 @@ class Keeper(keras.callbacks.Callback):
         self.random = random_states(trained)
 
     def on_train_begin(self, logs=None):
-        # After the other callbacks, which reset themselves here.
-        for callback, (name, attributes) in zip(self.others, self.remembered, strict=False):
-            if type(callback).__name__ == name:
-                vars(callback).update({k: _recalled(value) for k, value in attributes.items()})
+        self.recall()  # after the other callbacks, which reset themselves here
         if self.epoch == 0:
             self.save()  # the weights to begin with
         self.set_epoch(self.epoch)
@@ -210,6 +210,13 @@ class Keeper(keras.callbacks.Callback):
         self.epoch, self.stopped = epoch + 1, self.trained.stop_training
         self.save()
         self.set_epoch(epoch + 1)  # for what callbacks before this one draw at its begin
+
+    def recall(self) -> None:
+        """Give the callbacks back what they had kept."""
+        for callback, (name, attributes) in zip(self.others, self.remembered, strict=False):
+            if type(callback).__name__ == name:
+                known = {k: v for k, v in attributes.items() if _may_hold(callback, k, v)}
+                vars(callback).update({k: _recalled(value) for k, value in known.items()})
 
     def set_epoch(self, epoch: int) -> None:
         """Sets order and noise."""
@@ -294,7 +301,18 @@ def _read(path: Path, given: str) -> dict[str, np.ndarray] | None:
     Raises:
         ValueError: If it is damaged, or of a run with other settings or data.
     """
-    arrays = store.read(path, ORIGIN)
+    try:
+        arrays = store.read(path, ORIGIN)
+    except OSError as error:
+        raise ValueError(
+            f"`{path}` cannot be read ({error.strerror}), expected a checkpoint: make it readable, "
+            "or give another folder."
+        ) from error
+    except Exception as error:  # a damaged archive fails in a dozen ways, and all mean the same
+        raise ValueError(
+            f"`{path}` is damaged, expected a whole checkpoint: delete it and start the same run "
+            "again."
+        ) from error
     if arrays is None:
         if path.exists():
             raise ValueError(f"`{path}` is no checkpoint, expected one, or another folder.")
@@ -395,13 +413,37 @@ def _remembered(callback: keras.callbacks.Callback) -> dict[str, Any]:
             found[name] = value
         elif isinstance(value, np.number):
             found[name] = value.item()
-        elif callable(value) and getattr(ops, getattr(value, "__name__", ""), None) is value:
+        elif _is_operation(value):
             found[name] = {"ops": value.__name__}
     return found
 
 
 def _recalled(value: Any) -> Any:
     return getattr(ops, value["ops"]) if isinstance(value, dict) else value
+
+
+def _may_hold(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
+    """Return whether a file may set an attribute of a callback to a value.
+
+    Numbers, weights and operations of Keras take the place of such, or of nothing: no file sets
+    where a callback writes, or what it calls.
+    """
+    if isinstance(value, dict):
+        value = getattr(ops, str(value.get("ops")), None)
+        if not _is_operation(value):
+            return False
+    there = vars(callback).get(name, getattr(type(callback), name, None))
+    return _is_kept(value) and (there is None or _is_kept(there))
+
+
+def _is_kept(value: Any) -> bool:
+    """Return whether a checkpoint keeps values of this kind."""
+    arrays = isinstance(value, list) and all(isinstance(each, np.ndarray) for each in value)
+    return arrays or isinstance(value, (int, float, np.number)) or _is_operation(value)
+
+
+def _is_operation(value: Any) -> bool:
+    return callable(value) and getattr(ops, getattr(value, "__name__", ""), None) is value
 
 
 def _weight_lists(callback: keras.callbacks.Callback) -> dict[str, list[np.ndarray]]:

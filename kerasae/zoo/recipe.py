@@ -7,6 +7,7 @@ evaluate    preset → what its card says, measured again
 import inspect
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from kerasae import checks, datasets, presets
+from kerasae import checks, datasets, files, presets
 from kerasae.datasets import Split
 from kerasae.datasets.load import REAL
 from kerasae.training.resume import resumable_fit
@@ -116,19 +117,17 @@ class Recipe:
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds of training, those before a kill included: a file keeps them."""
+    """Seconds of training, those before a kill included: the checkpoint keeps them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.path = path
-        self.seconds = json.loads(path.read_text()) if path.exists() else 0.0
+        self.seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds += time.monotonic() - self.started
-        self.path.write_text(json.dumps(self.seconds))
 
 
 def train(
@@ -147,7 +146,7 @@ def train(
     Args:
         recipe: One of `kerasae.zoo.recipes.RECIPES`.
         dataset: The data set to train on.
-        folder: Of the preset, a new one; its name is the preset's.
+        folder: Of the preset, a new one; its name is the preset's. One run at a time can write it.
         budget: `"full"` or `"fast"`.
         seed: Of the weights, the order and the noise.
         verbose: As in `fit`.
@@ -155,21 +154,41 @@ def train(
     Returns:
         The entry of the preset, as the catalogue has it.
     """
-    from kerasae.zoo import card  # here, for it needs matplotlib
-
-    amount = getattr(recipe, checks.one_of("budget", budget, ("full", "fast")))
+    checks.one_of("budget", budget, ("full", "fast"))
     checks.positive("seed", seed, least=0)
     folder = Path(folder)
-    if folder.exists():
-        raise ValueError(f"`{folder}` exists, expected a new folder.")
     state = folder.with_name(f".{folder.name}-{budget}-{seed}")
+    with files.lock(folder):
+        if not folder.exists():
+            _train(recipe, dataset, folder, state, budget, seed, verbose)
+        elif not (state.exists() and _is_of(folder, recipe, dataset, budget, seed)):
+            raise ValueError(
+                f"`{folder}` exists, expected a new folder: delete it, or choose another one."
+            )
+        shutil.rmtree(state)  # or else what a run has left that was killed when all else was done
+    return catalogue.preset(folder)
+
+
+def _train(
+    recipe: Recipe,
+    dataset: str,
+    folder: Path,
+    state: Path,
+    budget: str,
+    seed: int,
+    verbose: Any,
+) -> None:
+    """Write a preset and its card to a folder, with checkpoints in `state` on the way."""
+    from kerasae.zoo import card  # here, for it needs matplotlib
+
+    amount = getattr(recipe, budget)
     state.mkdir(parents=True, exist_ok=True)
     training, test = recipe.load(dataset, amount.images)
     keras.utils.set_random_seed(seed)
     steps = amount.epochs * math.ceil(len(training) / recipe.batch_size)
     model = recipe.build(training, steps)
     inputs, validation = recipe.inputs(training), recipe.asked(test)
-    watch = Stopwatch(state / "seconds.json")
+    watch = Stopwatch()
     history = recipe.fit(
         model,
         *inputs,
@@ -205,12 +224,26 @@ def train(
     loaded = _saved(model, recipe, finished)
     measured = {name: measure(loaded, test)._asdict() for name, measure in recipe.measures.items()}
     about |= {"measures": measured, "outputs": outputs(recipe, loaded)}
-    path = finished / presets.METADATA
-    path.write_text(json.dumps(presets.metadata(finished) | about, indent=2), encoding="utf-8")
+    known = presets.metadata(finished) | about
+    files.write(finished / presets.METADATA, json.dumps(known, indent=2))
     card.write(finished, recipe, loaded, test, history.history)
-    finished.rename(folder)
-    shutil.rmtree(state)
-    return catalogue.preset(folder)
+    os.replace(finished, folder)
+
+
+def _is_of(folder: Path, recipe: Recipe, dataset: str, budget: str, seed: int) -> bool:
+    """Return whether a run with these arguments has written a preset."""
+    try:
+        found = presets.metadata(folder)
+    except (FileNotFoundError, ValueError):
+        return False
+    asked = {
+        "recipe": recipe.name,
+        "dataset": dataset,
+        "budget": budget,
+        "seed": seed,
+        "backend": keras.backend.backend(),
+    }
+    return all(found.get(key) == value for key, value in asked.items())
 
 
 def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[Measured, bool]]:

@@ -5,9 +5,11 @@ card    the folder of one → a page with both numbers
 """
 
 import inspect
+import io
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae import checks, datasets, plots, presets
+from kerasae import checks, datasets, files, plots, presets
 from kerasae.datasets import Split
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo.recipe import Stopwatch, title_of
@@ -29,6 +31,16 @@ MARKS = {
     "memory": "from memory, not looked up",
     "computed": "computed from the data",
     "theory": "a theorem",
+}
+PARTS = {  # of the entry of a run
+    "backend": str,
+    "version": str,
+    "keras": str,
+    "seed": int,
+    "budget": str,
+    "epochs": dict,
+    "seconds": (int, float),
+    "numbers": dict,
 }
 
 
@@ -104,8 +116,7 @@ class Work:
         """
         keras.utils.set_random_seed(self.seed)
         model, folder = build(), self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        watch = Stopwatch(folder / "seconds.json")
+        watch = Stopwatch()
         history = train(
             model,
             x,
@@ -201,15 +212,23 @@ def run(
     """
     checks.one_of("budget", budget, ("full", "fast"))
     checks.positive("seed", seed, least=0)
+    folder = Path(folder)
+    with files.lock(file_of_run(folder, budget, seed)):
+        return _run(reproduction, folder, budget, seed, verbose)
+
+
+def _run(
+    reproduction: Reproduction, folder: Path, budget: str, seed: int, verbose: Any
+) -> dict[str, Any]:
+    """Do the work of `run` in a folder that no other such run writes to."""
     train, test = datasets.load("mnist") if reproduction.needs_mnist else (None, None)
-    backend, folder = keras.backend.backend(), Path(folder)
-    state = folder / f".{backend}-{budget}-{seed}"
+    state = _state_of_run(folder, budget, seed)
     work = Work(train, test, seed, budget == "fast", state, verbose)
     begun = time.monotonic()
     numbers = reproduction.work(work)
     elsewhere = time.monotonic() - begun  # of this call: training before a kill is in `seconds`
     entry = {
-        "backend": backend,
+        "backend": keras.backend.backend(),
         "version": presets.backend_version(),
         "keras": keras.version(),
         "seed": seed,
@@ -218,22 +237,32 @@ def run(
         "seconds": round(max(work.seconds, elsewhere), 1),
         "numbers": {name: float(value) for name, value in numbers.items()},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    # Pictures first: a run counts from the moment when its numbers are there.
-    work.picture.savefig(folder / PICTURE, dpi=90)
     losses = {name: history["loss"] for name, history in work.histories.items()}
     lengths = [len(loss) for loss in losses.values()] or [1]
     log = "xy" if max(lengths) > 10 * min(lengths) else "y"  # else the short ones are not seen
-    picture = plots.curves(losses, "epoch", "loss", title="Training", log=log, width=7.5)
+    curves = plots.curves(losses, "epoch", "loss", title="Training", log=log, width=7.5)
     if len(losses) > 1:  # beside the lines, which can be anywhere
-        picture.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    picture.savefig(folder / CURVES, dpi=90)
-    file_of_run(folder, budget, seed).write_text(
-        json.dumps(entry, indent=2) + "\n", encoding="utf-8"
-    )
-    (folder / CARD).write_text(card(reproduction, folder), encoding="utf-8")
-    shutil.rmtree(state, ignore_errors=True)  # it is not there if nothing was trained
+        curves.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    pictures = {folder / PICTURE: _drawn(work.picture), folder / CURVES: _drawn(curves)}
+    # Runs with other seeds may end at the same time: their cards are written one after the other.
+    with files.lock(folder / CARD, wait=60):
+        for path, picture in pictures.items():
+            files.sweep(path)
+            files.write(path, picture)
+        path = file_of_run(folder, budget, seed)
+        files.write(folder / CARD, card(reproduction, folder, {path: entry}))
+        # The numbers last: a run counts from the moment when they are there.
+        files.write(path, json.dumps(entry, indent=2) + "\n")
+    if state.exists():  # not if nothing was trained
+        shutil.rmtree(state)
     return entry
+
+
+def _drawn(picture: Any) -> bytes:
+    """Return a picture as the bytes of a file."""
+    drawn = io.BytesIO()
+    picture.savefig(drawn, format="png", dpi=90)
+    return drawn.getvalue()
 
 
 def file_of_run(folder: Path, budget: str, seed: int) -> Path:
@@ -241,22 +270,72 @@ def file_of_run(folder: Path, budget: str, seed: int) -> Path:
     return folder / f"{keras.backend.backend()}-{budget}-{seed}.json"
 
 
-def runs(folder: Path) -> list[dict[str, Any]]:
-    """The runs that count: the full ones, or where there is none, the fast ones."""
-    entries = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*-*.json"))
-    ]
+def _state_of_run(folder: Path, budget: str, seed: int) -> Path:
+    """Return where a run on the backend at hand keeps its checkpoints."""
+    return folder / f".{file_of_run(folder, budget, seed).stem}"
+
+
+def is_done(folder: Path, budget: str, seed: int) -> bool:
+    """Return whether a run on the backend at hand has ended, with all its numbers written.
+
+    A run that was killed, or whose file cannot be read, is not done: `run` does it again.
+
+    Args:
+        folder: Of the reproduction's runs.
+        budget: `"full"` or `"fast"`.
+        seed: As in `run`.
+    """
+    entry = _entry(file_of_run(folder, budget, seed))
+    return entry is not None and not _state_of_run(folder, budget, seed).exists()
+
+
+def runs(folder: Path, new: Mapping[Path, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """The runs that count: the full ones, or where there is none, the fast ones.
+
+    Args:
+        folder: Of the runs.
+        new: Path to entry of runs that are not written yet.
+    """
+    found = dict(new or {})
+    for path in folder.glob("*-*-*.json"):
+        if path in found:
+            continue
+        entry = _entry(path)
+        if entry is not None:
+            found[path] = entry
+        else:
+            warnings.warn(
+                f"`{path}` is broken, expected the numbers of a run: the run is left out; delete "
+                "the file, or do that run again.",
+                stacklevel=2,
+            )
+    entries = [found[path] for path in sorted(found)]
     return [entry for entry in entries if entry["budget"] == "full"] or entries
 
 
-def card(reproduction: Reproduction, folder: Path) -> str:
+def _entry(path: Path) -> dict[str, Any] | None:
+    """Return what a run has left in a file, or `None` if there is no file or it is not whole."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(entry, dict) and all(
+        isinstance(entry.get(part), kind) for part, kind in PARTS.items()
+    )
+    return entry if whole else None
+
+
+def card(
+    reproduction: Reproduction, folder: Path, new: Mapping[Path, dict[str, Any]] | None = None
+) -> str:
     """The page of a reproduction: both numbers, every run, and what it took.
 
     Args:
         reproduction: Which one.
         folder: Of its runs.
+        new: As in `runs`.
     """
-    entries = runs(folder)
+    entries = runs(folder, new)
     lines = [
         f"# {reproduction.title}",
         "",
