@@ -3,28 +3,32 @@
 A preset is a folder of three files, the layout that KerasHub uses:
 
     config.json         the model's class and configuration
-    metadata.json       who wrote it: versions, number of parameters; how, if it is of the zoo
+    metadata.json       who wrote it: versions, number of parameters, SHA-256 of the other two;
+                        how, if it is of the zoo
     model.weights.h5    the weights
 
 and a card with its pictures, `README.md`, if it is of the zoo. It is found by the name of a preset
 that ships with the package, by its folder, or as `hf://owner/name` on the Hugging Face hub. Nothing
 in it is code and nothing is unpickled.
+
+A preset is read as it was saved, or not at all: files with another SHA-256 are refused (presets
+without checksums, which earlier versions wrote, are read all the same). No configuration gets more
+memory than its weights file justifies: the model is first built without values, and its shapes are
+compared with the header of the file.
 """
 
+import contextlib
 import difflib
+import hashlib
 import json
 import os
-import shutil
-import tempfile
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
-import numpy as np
 
-from kerasae import checks
+from kerasae import checks, files, folders, places, weights_file
 from kerasae.datasets.store import one_line
 from kerasae.training.resume import random_states
 
@@ -38,18 +42,21 @@ LATE_ARGUMENTS = {
     "renorm_momentum": 0.99,
 }
 CONFIG, METADATA, WEIGHTS = FILES = "config.json", "metadata.json", "model.weights.h5"
+WRITTEN = ("keras_version", "kerasae_version", "parameter_count")  # in every `metadata.json`
+CHECKSUMS = "sha256"
 CARD = "README.md"
 SHIPPED = Path(__file__).parent / "zoo" / "presets"
 HUB = "hf://"
+ATTEMPTS = 5  # to read a preset that other processes are writing
 
 
 def names() -> list[str]:
-    """The presets that ship with the package."""
+    """Return the names of the presets that ship with the package."""
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{WEIGHTS}"))
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a preset.
+    """Return the folder of a preset.
 
     Args:
         name: One of `names()`, a folder (a `Path`, or a string that is no such name), or
@@ -59,23 +66,37 @@ def find(name: str | Path) -> Path:
     Raises:
         FileNotFoundError: If there is none, or a file is missing in it.
         ImportError: If `huggingface_hub` is wanted and not installed.
+        ValueError: If `name` is neither a string nor a path.
     """
+    path = places.path("name", name)
     if isinstance(name, str) and name.startswith(HUB):
         folder = _fetched(name)
+    elif isinstance(name, str) and name in names():
+        folder = SHIPPED / name
     else:
-        folder = SHIPPED / name if isinstance(name, str) and name in names() else Path(name)
-    if missing := [file for file in FILES if not (folder / file).is_file()]:
-        expected = f"a folder with {', '.join(missing)}"
-        if not folder.exists():
-            close = difflib.get_close_matches(str(name), names(), 1, 0.4)
-            expected += f", or a preset of the zoo{f', such as {close[0]!r}' if close else ''}"
-            expected += " (`python -m kerasae list` shows them)"
-        raise FileNotFoundError(f"`{name}` is not a preset: expected {expected}.")
-    return folder
+        folder = path
+    try:
+        for _ in range(2):  # a writer may rename the folder between two looks at it
+            found = folders.current(folder)
+            missing = [file for file in FILES if not (found / file).is_file()]
+            if not missing:
+                return found
+    except (OSError, RuntimeError) as error:  # a name too long, no right to look, a loop of links
+        raise FileNotFoundError(
+            f"`name` is {places.shown(name)}, expected a preset or its folder "
+            f"({places.reason(error)}): give another name."
+        ) from error
+    expected = f"a folder with {', '.join(missing)}"
+    if not folder.exists():
+        close = difflib.get_close_matches(str(name)[:100], names(), 1, 0.4)
+        expected += f", or a preset of the zoo{f', such as {close[0]!r}' if close else ''}"
+        expected += " (`python -m kerasae list` shows them)"
+    shown = places.printable(str(name))
+    raise FileNotFoundError(f"`{shown}` is not a preset: expected {expected}.")
 
 
 def _fetched(handle: str) -> Path:
-    """The local copy of a repository on the hub."""
+    """Return the local copy of a repository on the hub."""
     try:
         import huggingface_hub
     except ImportError as error:
@@ -91,40 +112,105 @@ def _fetched(handle: str) -> Path:
     except Exception as error:  # of many kinds: no network, no such repository, a bad name
         raise FileNotFoundError(
             f"`{handle}` cannot be fetched, expected `hf://owner/name` of a repository that can be "
-            f"reached, or was fetched before ({one_line(error)})."
+            f"reached, or was fetched before ({places.printable(one_line(error))})."
         ) from error
     return Path(folder)
 
 
 def metadata(name: str | Path) -> dict[str, Any]:
-    """What a preset's `metadata.json` says; the model is not read."""
-    path = find(name) / METADATA
+    """Return what a preset's `metadata.json` says; the model is not read.
+
+    Args:
+        name: As in `find`.
+
+    Raises:
+        ValueError: If the file is not a JSON object.
+    """
+    return _metadata(find(name) / METADATA)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"`{path}` is broken, expected JSON ({error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"`{path}` is broken, expected JSON ({one_line(error)}).") from error
     if not isinstance(found, dict):
         raise ValueError(f"`{path}` holds {type(found).__name__}, expected a JSON object.")
     return found
 
 
+def _compare_checksums(about: dict[str, Any], folder: Path) -> None:
+    """Compare the files with the SHA-256 in `metadata.json`, if it has any."""
+    if CHECKSUMS not in about:
+        return
+    sums = about[CHECKSUMS]
+    if not isinstance(sums, dict) or sums.keys() != {CONFIG, WEIGHTS}:
+        raise ValueError(
+            f"`{folder / METADATA}` is broken: `{CHECKSUMS}` is {places.shown(sums)}, expected the "
+            f"checksums of {CONFIG} and {WEIGHTS}: copy or download the preset again."
+        )
+    for name, expected in sums.items():
+        if _checksum(folder / name) != expected:
+            raise ValueError(
+                f"`{folder / name}` is broken or was changed: its SHA-256 is not the one in "
+                f"{METADATA}, expected the file that was saved: copy or download the preset again."
+            )
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def backend_version() -> str:
-    """The version of the engine that Keras runs on."""
+    """Return the version of the engine that Keras runs on."""
     # By its distribution: TensorFlow's has several names.
     return version(packages_distributions()[keras.backend.backend()][0])
 
 
+def place(folder: str | Path) -> Path:
+    """Return a folder's whole path if `save` may write there; ask before a long training.
+
+    Args:
+        folder: A new or empty folder, or an earlier preset's.
+
+    Raises:
+        ValueError: If it is not a path, or the folder holds anything but a preset.
+        OSError: If it cannot be written to.
+    """
+    return places.writable(folder, _foreign)
+
+
+def _foreign(folder: Path) -> str:
+    """Return what a folder holds that `save` did not write, or an empty string."""
+    if not os.path.lexists(folder):
+        return ""
+    if not folder.is_dir():
+        return "a file"
+    for path in sorted(folder.iterdir()):
+        if path.name not in FILES or not path.is_file():
+            return places.shown(path.name)
+    try:
+        if any(folder.iterdir()) and not _metadata(folder / METADATA).keys() >= {*WRITTEN}:
+            return "a metadata.json of another kind"
+    except (ValueError, FileNotFoundError):
+        return "files without a metadata.json that can be read"
+    return ""
+
+
 def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None:
-    """Writes a model's preset, whole or not at all.
+    """Write a model's preset, whole or not at all.
 
     Args:
         model: A built Keras model with a registered class.
         folder: Where to write; an older preset there is replaced, anything else is kept.
-        dtype: Of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
+        dtype: Type of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
             The model that is read has the types that its configuration says.
 
     Raises:
-        ValueError: If the model has no weights yet, or the folder holds other files.
+        ValueError: If the model has no weights yet or NaN in them, or the folder holds other files.
+        OSError: If the folder cannot be written.
     """
     if not model.built:
         raise ValueError(
@@ -132,42 +218,33 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
             "call `build(input_shape)`."
         )
     checks.one_of("dtype", dtype, ("float32", "float16"))
-    folder = Path(folder).resolve()
-    files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.is_file() or files - set(FILES):
-        raise ValueError(f"`{folder}` is not a preset, expected a new or an earlier preset folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Both beside the folder, on its file system, so that they can take each other's place.
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    old = partial.with_name(partial.name + "-old")
+    target = place(folder)
+    if weight := weights_file.not_finite(model):
+        raise ValueError(
+            f"`model` has NaN or infinite values in {weight}, expected finite weights: train it "
+            "again, with a lower learning rate."
+        )
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)  # as `slim` does with the optimizer
+    config = _for_older_keras(config)
+    about = {
+        "keras_version": keras.version(),
+        "kerasae_version": version("kerasae"),
+        "parameter_count": model.count_params(),
+    }
     try:
-        config = keras.saving.serialize_keras_object(model)
-        config.pop("compile_config", None)  # as `_slim` does with the optimizer
-        config = _for_older_keras(config)
-        metadata = {
-            "keras_version": keras.version(),
-            "kerasae_version": version("kerasae"),
-            "parameter_count": model.count_params(),
-        }
-        (partial / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
-        (partial / METADATA).write_text(json.dumps(metadata, indent=2), encoding="utf-8")
-        model.save_weights(partial / WEIGHTS)
-        _slim(partial / WEIGHTS, dtype == "float16")
-        partial.chmod(0o755)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-    except BaseException:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        with folders.writing(target) as part:
+            files.write(part / CONFIG, json.dumps(config, indent=2))
+            model.save_weights(part / WEIGHTS)
+            weights_file.slim(part / WEIGHTS, dtype == "float16")
+            about[CHECKSUMS] = {name: _checksum(part / name) for name in (CONFIG, WEIGHTS)}
+            files.write(part / METADATA, json.dumps(about, indent=2))
+    except OSError as error:
+        raise places.unwritable(folder, error) from error
 
 
 def _for_older_keras(config: Any) -> Any:
-    """The configuration without arguments that Keras got lately, where they are the default.
+    """Return the configuration without arguments that Keras got lately, where they are the default.
 
     Keras writes them down all the same, and its older versions refuse them.
     """
@@ -182,36 +259,8 @@ def _for_older_keras(config: Any) -> Any:
     }
 
 
-def _slim(path: Path, halve: bool) -> None:
-    """Takes the optimizer out of a weights file and, if asked to, writes float32 as float16.
-
-    Kept as they are: numbers that float16 has no room for.
-    """
-    slim = path.with_suffix(".slim")
-
-    def copy(name: str, item: Any) -> None:
-        if name.split("/")[0] == "optimizer":  # a preset is for use; `.keras` keeps the training
-            return
-        if isinstance(item, h5py.Dataset):
-            values = item[()]
-            if halve and values.dtype == np.float32:
-                with np.errstate(over="ignore"):
-                    half = values.astype(np.float16)
-                if np.allclose(half, values, rtol=1e-3, atol=1e-7):
-                    values = half
-            made = new.create_dataset(name, data=values)
-        else:
-            made = new.require_group(name)
-        made.attrs.update(item.attrs)
-
-    with h5py.File(path) as old, h5py.File(slim, "w") as new:
-        new.attrs.update(old.attrs)
-        old.visititems(copy)
-    os.replace(slim, path)
-
-
 def load(cls: type, name: str | Path) -> Any:
-    """Reads the model of class `cls` from a preset.
+    """Return the model of class `cls` that a preset holds.
 
     Args:
         cls: The class that is expected; subclasses will do.
@@ -221,29 +270,85 @@ def load(cls: type, name: str | Path) -> Any:
         FileNotFoundError: If there is no such folder, or a file is missing in it.
         ValueError: If a file is broken, or holds a model of another class.
     """
-    folder = find(name)
+    for _ in range(ATTEMPTS):
+        folder = find(name)
+        before = _state(folder)
+        model, failure = None, None
+        try:
+            model = _read(cls, folder)
+        except (ValueError, OSError) as error:
+            failure = error
+        if _state(folder) == before:  # no other process has written it in the meantime
+            break
+    else:
+        failure = ValueError(
+            f"`{folder}` was replaced {ATTEMPTS} times while it was read, expected a preset that "
+            "no other process writes: wait for it."
+        )
+    if failure is not None:
+        raise failure
+    return model
+
+
+def _state(folder: Path) -> list[tuple[int, ...]]:
+    """Return numbers that change when a preset is replaced."""
+    found = []
+    for name in FILES:
+        with contextlib.suppress(OSError):
+            status = os.stat(folder / name)
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _read(cls: type, folder: Path) -> Any:
+    """Return the model in a folder."""
+    about, path = _metadata(folder / METADATA), folder / WEIGHTS
+    _compare_checksums(about, folder)
+    arrays = weights_file.header(path)
+    text = (folder / CONFIG).read_bytes()
+    outline = weights_file.outline(text)
+    if outline is not None:
+        _check_class(cls, outline, folder)
+        weights_file.compare(arrays, outline, path)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        model = keras.saving.deserialize_keras_object(config)
+        model = keras.saving.deserialize_keras_object(json.loads(text))
     except Exception as error:
         raise ValueError(
             f"`{folder / CONFIG}` is broken or of a foreign class, expected the configuration of "
-            f"a registered {cls.__name__} ({one_line(error)})."
+            f"a registered {cls.__name__} ({places.printable(one_line(error))})."
         ) from error
+    _check_class(cls, model, folder)
+    weights_file.compare(arrays, model, path)
+    # A preset is where a new training begins: its noise is the new run's, not the old one's.
+    noise = [(state, keras.ops.copy(state.value)) for state in random_states(model)]
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        raise ValueError(
+            f"`{path}` is broken or belongs to another model, expected the weights of the "
+            f"{type(model).__name__} that {CONFIG} describes "
+            f"({places.printable(one_line(error))})."
+        ) from error
+    if weight := weights_file.not_finite(model):
+        raise ValueError(
+            f"`{path}` holds NaN or infinite values for {places.printable(weight)}, expected "
+            "finite weights: do not use this file."
+        )
+    if about.get("parameter_count", count := model.count_params()) != count:
+        raise ValueError(
+            f"`{folder / METADATA}` is broken or belongs to another model: `parameter_count` is "
+            f"{places.shown(about['parameter_count'])}, expected {count}: copy or download the "
+            "preset again."
+        )
+    for state, value in noise:
+        state.assign(value)
+    return model
+
+
+def _check_class(cls: type, model: Any, folder: Path) -> None:
+    """Check that a configuration is one of a model of class `cls`."""
     if not isinstance(model, cls):
         raise ValueError(
             f"`{folder / CONFIG}` holds a model of class {type(model).__name__}, expected "
             f"{cls.__name__}."
         )
-    # A preset is where a new training begins: its noise is the new run's, not the old one's.
-    noise = [(state, keras.ops.copy(state.value)) for state in random_states(model)]
-    try:
-        model.load_weights(folder / WEIGHTS)
-    except Exception as error:
-        raise ValueError(
-            f"`{folder / WEIGHTS}` is broken or belongs to another model, expected the weights "
-            f"of the {type(model).__name__} that {CONFIG} describes ({one_line(error)})."
-        ) from error
-    for state, value in noise:
-        state.assign(value)
-    return model

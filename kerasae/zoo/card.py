@@ -3,10 +3,13 @@
 `python -m kerasae.zoo.card` writes the pages of what ships again, from the catalogue.
 """
 
+import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
-from kerasae import plots, presets
+from kerasae import files, plots, presets
 from kerasae.zoo import catalogue, reproduction
 from kerasae.zoo.recipe import Recipe
 from kerasae.zoo.recipes import RECIPES
@@ -41,7 +44,7 @@ PUBLISHED = (
 
 
 def write(folder: Path, recipe: Recipe, model: Any, test: Any, history: dict[str, list]) -> None:
-    """Writes `README.md` and its pictures into a preset's folder.
+    """Write `README.md` and its pictures into a preset's folder.
 
     Args:
         folder: The preset's.
@@ -54,18 +57,34 @@ def write(folder: Path, recipe: Recipe, model: Any, test: Any, history: dict[str
     figures["training"] = _curve(history)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=90)
-    (folder / presets.CARD).write_text(text(catalogue.preset(folder), recipe), encoding="utf-8")
+    files.write(folder / presets.CARD, text(catalogue.preset(folder), recipe))
+
+
+def escaped(text: str) -> str:
+    r"""Return text that Markdown and HTML show as it stands.
+
+    What an entry holds comes from a file, and may be a link or a script.
+
+    Args:
+        text: Text of one line.
+
+    Example:
+        >>> print(escaped("[press](https://evil) <script> a|b"))
+        \[press\](https://evil) &lt;script&gt; a\|b
+    """
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", re.sub(r"([\\`*\[\]|])", r"\\\1", text))
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def text(entry: catalogue.Preset, recipe: Recipe) -> str:
-    """The page of a preset.
+    """Return the page of a preset.
 
     Args:
         entry: The preset's.
         recipe: What made it.
     """
     measures = [
-        f"| {name} | {found.value:.4g} | ± {found.tolerance:.2g} | {found.unit} |"
+        f"| {escaped(name)} | {found.value:.4g} | ± {found.tolerance:.2g} | {escaped(found.unit)} |"
         for name, found in entry.measures.items()
     ]
     shown = [
@@ -74,18 +93,19 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         for says in [draw.__doc__.splitlines()[0]]
         for line in (f"![{says}]({name}.png)", "", f"*{says}*", "")
     ]
-    made = " · ".join(f"{name} {number}" for name, number in entry.versions.items())
+    made = escaped(" · ".join(f"{name} {number}" for name, number in entry.versions.items()))
     options = "" if entry.budget == "full" else f" --budget {entry.budget}"
     options += f" --seed {entry.seed}" if entry.seed else ""
+    again = f"python -m kerasae train {shlex.quote(entry.name)}{options}"
     lines = [
-        f"# {entry.name}",
+        f"# {escaped(entry.name)}",
         "",
-        f"{entry.title}.",
+        f"{escaped(entry.title)}.",
         "",
         "```python",
         f"from kerasae import {entry.model}",
         "",
-        f'model = {entry.model}.from_preset("{entry.name}")',
+        f"model = {entry.model}.from_preset({json.dumps(entry.name, ensure_ascii=False)})",
         "```",
         "",
         *shown,
@@ -102,11 +122,11 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         f"| data | {entry.dataset}, {entry.images:,} images |",
         f"| training | {entry.epochs} epochs, {entry.seconds:.0f} s, seed {entry.seed} |",
         f"| made with | {made} |",
-        f"| paper | {entry.paper} |",
+        f"| paper | {escaped(entry.paper)} |",
         "",
         "Made, and made again, by",
         "",
-        f"    KERAS_BACKEND={entry.backend} python -m kerasae train {entry.name}{options}",
+        f"    KERAS_BACKEND={entry.backend} {again}",
         "",
         "![The training curve](training.png)",
         "",
@@ -115,7 +135,7 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
 
 
 def index() -> str:
-    """The page of all presets that ship: a picture, the headline and the way to each card."""
+    """Return the page of all presets that ship: a picture, the headline, the way to each card."""
     rows = []
     for entry in catalogue.presets():
         picture = next(iter(RECIPES[entry.recipe].pictures))
@@ -123,9 +143,10 @@ def index() -> str:
         rows += [
             f"## [{entry.name}]({where}/{presets.CARD})",
             "",
-            f"{entry.title}. `{entry.model}`, {entry.bytes / 1e6:.2f} MB; {entry.headline}.",
+            f"{escaped(entry.title)}. `{entry.model}`, {entry.bytes / 1e6:.2f} MB; "
+            f"{escaped(entry.headline)}.",
             "",
-            f"![{entry.title}]({where}/{picture}.png)",
+            f"![{escaped(entry.title)}]({where}/{picture}.png)",
             "",
         ]
     reproduced = [*PUBLISHED, reproduction.table(REPRODUCTIONS), ""]
@@ -133,7 +154,7 @@ def index() -> str:
 
 
 def _curve(history: dict[str, list]) -> Any:
-    """The loss; of a game both players', of a training with phases the last one's."""
+    """Draw the loss: of a game both players', of a training with phases the last one's."""
     names = ("loss",)
     if "discriminator_loss" in history:
         names = ("discriminator_loss", "generator_loss")
@@ -143,16 +164,16 @@ def _curve(history: dict[str, list]) -> Any:
 
 
 def main() -> None:
-    """Writes every card and the index again."""
+    """Write every card and the index again."""
     for entry in catalogue.presets():
         page = text(entry, RECIPES[entry.recipe])
-        (presets.find(entry.name) / presets.CARD).write_text(page, encoding="utf-8")
+        files.write(presets.find(entry.name) / presets.CARD, page)
     for name, found in REPRODUCTIONS.items():
         folder = reproduction.SHIPPED / name
         if reproduction.runs(folder):
             page = reproduction.card(found, folder)
-            (folder / reproduction.CARD).write_text(page, encoding="utf-8")
-    INDEX.write_text(index(), encoding="utf-8")
+            files.write(folder / reproduction.CARD, page)
+    files.write(INDEX, index())
 
 
 if __name__ == "__main__":

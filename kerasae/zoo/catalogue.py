@@ -4,10 +4,13 @@ No model is imported or built for it, and nothing is written down twice: the ent
 what the run that made it has left.
 """
 
+import numbers
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kerasae import presets as store
+from kerasae.places import printable, shown
 
 
 class Measured(NamedTuple):
@@ -43,13 +46,63 @@ class Preset(NamedTuple):
 
     @property
     def headline(self) -> str:
-        """The first measure, with its value."""
+        """Return the first measure, with its value."""
         name, found = next(iter(self.measures.items()))
         return f"{name} {found}"
 
 
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and value.replace("-", "_").isidentifier()
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _versions(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
+def _measures(value: Any) -> bool:
+    return isinstance(value, dict) and value != {} and all(map(_measure, value.values()))
+
+
+def _measure(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and {"value", "tolerance"} <= value.keys() <= {*Measured._fields}
+        and _number(value["value"])
+        and _number(value["tolerance"])
+        and isinstance(value.get("unit", ""), str)
+    )
+
+
+# What `metadata.json` must hold, beside what `presets.save` writes.
+EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("name", "title", "paper"), (_text, "a text")),
+    **dict.fromkeys(
+        ("model", "dataset", "recipe", "backend", "budget"),
+        (_name, "a name of letters, digits and underscores"),
+    ),
+    "versions": (_versions, "an object of name and version"),
+    **dict.fromkeys(
+        ("seed", "images", "epochs", "parameter_count"), (_count, "a whole number of at least 0")
+    ),
+    "seconds": (_number, "a number"),
+    "measures": (_measures, "an object of name and {value, tolerance, unit}"),
+}
+
+
 def presets() -> list[Preset]:
-    """The presets that ship with the package, by name.
+    """Return the presets that ship with the package, by name.
 
     Example:
 
@@ -60,22 +113,45 @@ def presets() -> list[Preset]:
 
 
 def preset(name: str | Path) -> Preset:
-    """The entry of one preset, of the zoo or of one's own making by a recipe.
+    """Return the entry of one preset, of the zoo or of one's own making by a recipe.
+
+    Characters that control a terminal are escaped in it.
 
     Args:
         name: As in `kerasae.presets.find`.
 
     Raises:
-        ValueError: If no recipe made it.
+        ValueError: If no recipe made it, or its `metadata.json` is incomplete.
     """
     folder = store.find(name)
     found = store.metadata(folder)
     if "recipe" not in found:
         raise ValueError(
-            f"`{name}` was not made by a recipe, expected a preset of the zoo or one that "
-            "`python -m kerasae train` has made."
+            f"`{printable(str(name))}` was not made by a recipe, expected a preset of the zoo or "
+            "one that `python -m kerasae train` has made."
         )
-    values = {key: found[key] for key in Preset._fields if key in found}
-    values["measures"] = {key: Measured(**value) for key, value in found["measures"].items()}
+    _check(found, folder / store.METADATA)
+    values = {key: _printable(found[key]) for key in Preset._fields if key in found}
+    values["measures"] = {key: Measured(**said) for key, said in values["measures"].items()}
     size = (folder / store.WEIGHTS).stat().st_size
-    return Preset(**values, parameters=found["parameter_count"], bytes=size)
+    values |= {"parameters": found["parameter_count"], "bytes": size}
+    return Preset(**values)
+
+
+def _check(found: dict[str, Any], path: Path) -> None:
+    """Check that `metadata.json` holds what an entry is made of; each defect is a sentence."""
+    defects = []
+    for key, (accepts, expected) in EXPECTED.items():
+        if key not in found:
+            defects.append(f"`{key}` is missing, expected {expected}.")
+        elif not accepts(found[key]):
+            defects.append(f"`{key}` is {shown(found[key])}, expected {expected}.")
+    if defects:
+        raise ValueError(f"`{path}` is broken: {' '.join(defects)}")
+
+
+def _printable(value: Any) -> Any:
+    """Return a value of JSON whose texts can be printed."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(item) for key, item in value.items()}
+    return printable(value) if isinstance(value, str) else value

@@ -1,0 +1,206 @@
+"""Weights files: what the header says, checked before anything of the file is read.
+
+A weights file of Keras is an HDF5 file of groups and plain arrays. HDF5 can hold more: links to
+other files, arrays that lie in other files, compressed arrays, and arrays of any size that were
+never written. A file from elsewhere may use all of that, so that only plain arrays are accepted:
+
+    no links  ·  one uncompressed block each  ·  in this file, whole  ·  floats or whole numbers
+
+Then all arrays together are not larger than the file.
+"""
+
+import contextlib
+import json
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.datasets.store import one_line
+
+Arrays = Counter[tuple[tuple[int, ...], str]]  # (shape, "floats" or "whole numbers") → how many
+ADVICE = "expected plain arrays, as `save_to_preset` writes them: do not use this file"
+
+
+class _Refused(ValueError):
+    """A reason to refuse a file."""
+
+
+def header(path: Path) -> Arrays:
+    """Return the shapes and kinds of a file's arrays; no array is read.
+
+    Args:
+        path: The weights file.
+
+    Raises:
+        ValueError: If the file is broken, or holds anything but plain arrays.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return _plain(file, os.path.getsize(path))
+    except _Refused as error:
+        raise ValueError(f"`{path}` holds {error}, {ADVICE}.") from None
+    except Exception as error:  # a broken file fails in many ways
+        raise ValueError(
+            f"`{path}` is broken, expected an HDF5 file of weights ({one_line(error)}): copy or "
+            "download it again."
+        ) from error
+
+
+def _plain(file: h5py.File, room: int) -> Arrays:
+    """Return the shapes and kinds of all arrays, which must have room in the file."""
+    found: Arrays = Counter()
+    total = 0
+    for name, dataset in _datasets(file):
+        layout = dataset.id.get_create_plist()
+        if layout.get_external_count():
+            raise _Refused(f"{name!r}, whose numbers lie in another file")
+        if layout.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
+            raise _Refused(f"{name!r}, which is virtual, compressed or in pieces")
+        kind = _kind(dataset)
+        if kind is None:
+            raise _Refused(f"{name!r} of type {dataset.dtype}")
+        if dataset.shape is None:
+            raise _Refused(f"{name!r} without a shape")
+        size, begin = dataset.nbytes, dataset.id.get_offset() or 0
+        total += size
+        if dataset.id.get_storage_size() != size or begin + size > room or total > room:
+            raise _Refused(f"{name!r}, which declares {size:,} bytes and does not hold them")
+        found[dataset.shape, kind] += 1
+    return found
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield each array and its name.
+
+    A file whose groups form a loop would never end: nothing may be reached twice.
+    """
+    seen = {h5py.h5o.get_info(file.id).addr}
+    groups = [("", file)]
+    while groups:
+        above, group = groups.pop()
+        for name in group:
+            path = f"{above}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _Refused(f"{path!r}, which is a link")
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                raise _Refused(f"{path!r}, which has another name too")
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                groups.append((path, item))
+            elif isinstance(item, h5py.Dataset):
+                yield path, item
+            else:
+                raise _Refused(f"{path!r}, which is a {type(item).__name__}")
+
+
+def _kind(dataset: h5py.Dataset) -> str | None:
+    """Return the kind of an array, `None` for what no weight is made of."""
+    dtype = dataset.dtype
+    if dtype.kind == "V" and dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16":
+        return "floats"
+    if not dtype.isnative:  # JAX reads them as other numbers
+        return None
+    return {"f": "floats", "i": "whole numbers", "u": "whole numbers", "b": "whole numbers"}.get(
+        dtype.kind
+    )
+
+
+def outline(text: bytes) -> Any:
+    """Return the model that a configuration describes, its weights with shapes and no values.
+
+    `None` if it cannot be built so: a class that computes with its weights while it is built.
+    """
+    built: list[Any] = []
+
+    def build(config: Any) -> None:
+        scope = keras.StatelessScope(initialize_variables=False)
+        with contextlib.suppress(Exception), scope:
+            built.append(keras.saving.deserialize_keras_object(config))
+
+    state = random.getstate()  # initializers without a seed draw theirs from it
+    with contextlib.suppress(ValueError, RecursionError):
+        # What Keras remembers of weights without values ends with the thread.
+        thread = threading.Thread(target=build, args=(json.loads(text),), daemon=True)
+        thread.start()
+        thread.join()
+    random.setstate(state)
+    return built[0] if built else None
+
+
+def compare(arrays: Arrays, model: keras.Model, path: Path) -> None:
+    """Check that a file holds an array for each weight of a model.
+
+    Args:
+        arrays: What `header` returned.
+        model: The model; its weights need no values yet.
+        path: The file, for the message.
+
+    Raises:
+        ValueError: If an array is missing.
+    """
+    left = arrays.copy()
+    for weight in model.weights:
+        floats = "float" in keras.backend.standardize_dtype(weight.dtype)
+        wanted = tuple(weight.shape), "floats" if floats else "whole numbers"
+        left[wanted] -= 1
+        if left[wanted] < 0:
+            raise ValueError(
+                f"`{path}` is broken or belongs to another model: it holds too few arrays of "
+                f"{wanted[1]} of shape {wanted[0]}, expected the weights of the "
+                f"{type(model).__name__} that the configuration describes."
+            )
+
+
+def not_finite(model: keras.Model) -> str | None:
+    """Return the path of a model's first weight with NaN or infinite values, if there is one."""
+    for weight in model.weights:
+        if "float" in keras.backend.standardize_dtype(weight.dtype):
+            values = ops.convert_to_numpy(weight.value)
+            if not np.isfinite(values.astype("float32", copy=False)).all():
+                return weight.path
+    return None
+
+
+def slim(path: Path, halve: bool) -> None:
+    """Take the optimizer out of a weights file and, if asked to, write float32 as float16.
+
+    Numbers that float16 has no room for are kept as they are.
+
+    Args:
+        path: The weights file.
+        halve: Whether to write float16.
+    """
+    slimmed = path.with_suffix(".slim")
+
+    def copy(name: str, item: Any) -> None:
+        if name.split("/")[0] == "optimizer":  # a preset is for use; `.keras` keeps the training
+            return
+        if isinstance(item, h5py.Dataset):
+            values = item[()]
+            if halve and values.dtype == np.float32:
+                with np.errstate(over="ignore"):
+                    half = values.astype(np.float16)
+                if np.allclose(half, values, rtol=1e-3, atol=1e-7):
+                    values = half
+            made = new.create_dataset(name, data=values)
+        else:
+            made = new.require_group(name)
+        made.attrs.update(item.attrs)
+
+    with h5py.File(path, "r") as old, h5py.File(slimmed, "w") as new:
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
+    with open(slimmed, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(slimmed, path)
