@@ -8,7 +8,7 @@ loaders, generators) by their first batch.
 import itertools
 import numbers
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -74,6 +74,32 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
         came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
         raise ValueError(f"`{name}` is {came}, expected {listed}.")
     return value
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool | np.bool_):
+        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
+        raise ValueError(f"`{name}` is {came}, expected True or False.")
+    return bool(value)
+
+
+def seed(name: str, value: int | None) -> int | None:
+    """Return `value` if it is the seed of a random generator, or `None` for another each time."""
+    if value is not None and positive(name, value, least=0) >= 2**31:
+        raise ValueError(f"`{name}` is {value}, expected a whole number below 2³¹.")
+    return value
+
+
+def activation(name: str, value: Any) -> Callable:
+    """Return the function that Keras knows by this name, or the given one."""
+    try:
+        return keras.activations.get(value)
+    except (TypeError, ValueError):
+        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
+        raise ValueError(
+            f"`{name}` is {came}, expected a function, or its name in Keras such as 'relu'."
+        ) from None
 
 
 def sizes(name: str, values: Any) -> tuple[int, ...]:

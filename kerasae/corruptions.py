@@ -23,7 +23,7 @@ class _Corruption(keras.layers.Layer):
 
     def __init__(self, seed: int | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
@@ -48,7 +48,7 @@ class _Fraction(_Corruption):
     ) -> None:
         super().__init__(seed, **kwargs)
         self.fraction = checks.fraction("fraction", fraction)
-        self.whole_pixels = whole_pixels
+        self.whole_pixels = checks.flag("whole_pixels", whole_pixels)
 
     def build(self, input_shape):
         if self.whole_pixels and len(input_shape) != 4:
@@ -120,6 +120,10 @@ class SaltAndPepper(_Fraction):
         **kwargs,
     ) -> None:
         super().__init__(fraction, seed, whole_pixels, **kwargs)
+        for name, value in (("minimum", minimum), ("maximum", maximum)):
+            finite = np.size(value) and np.asarray(value).dtype.kind in "fiu"
+            if not (finite and np.isfinite(value).all()):
+                raise ValueError(f"`{name}` is {value!r}, expected finite numbers.")
         if not np.all(np.less(minimum, maximum)):
             raise ValueError(f"`minimum` is {minimum}, expected less than `maximum`, {maximum}.")
         self.minimum, self.maximum = np.asarray(minimum).tolist(), np.asarray(maximum).tolist()

@@ -35,7 +35,7 @@ class _Tied(keras.layers.Layer):
             )
         # Not by plain assignment: Keras would count the source's bias here as well.
         object.__setattr__(self, "_source", source)
-        self.activation = keras.activations.get(activation)
+        self.activation = checks.activation("activation", activation)
         self.use_bias = use_bias
 
     @property

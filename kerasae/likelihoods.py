@@ -66,7 +66,7 @@ class _Scaled(Likelihood):
 
     def __init__(self, scale: float, learned: bool, argument: str, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.learned = bool(learned)
+        self.learned = checks.flag("learned", learned)
         self._start = checks.between(argument, scale, 0, math.inf)
         self.log_scale = self.add_weight(
             name="log_scale",

@@ -9,6 +9,7 @@ Every function returns plain Keras models that can be trained, saved and cut on 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -56,7 +57,7 @@ def mlp(
     """
     units = checks.sizes("units", units)
     numbers = _numbers(code_size, posterior)
-    output_activation = output_activation or ("linear" if posterior else "sigmoid")
+    output_activation = _last(output_activation, posterior)
     encoder = mlp_encoder(input_shape, numbers, units, activation, code_activation)
     decoder = mlp_decoder(code_size, input_shape, units[::-1], activation, output_activation)
     return encoder, decoder
@@ -77,6 +78,8 @@ def mlp_encoder(
     >>> mlp_encoder((28, 28, 1), code_size=2).output_shape
     (None, 2)
     """
+    activation = checks.activation("activation", activation)
+    code_activation = checks.activation("code_activation", code_activation)
     inputs = keras.Input(_shape("input_shape", input_shape))
     x = layers.Flatten()(inputs) if len(input_shape) > 1 else inputs
     for size in checks.sizes("units", units):
@@ -103,6 +106,8 @@ def mlp_decoder(
     >>> mlp_decoder(2, (28, 28, 1)).output_shape
     (None, 28, 28, 1)
     """
+    activation = checks.activation("activation", activation)
+    output_activation = checks.activation("output_activation", output_activation)
     output_shape = _shape("output_shape", output_shape)
     code = keras.Input((checks.positive("code_size", code_size),))
     x = code
@@ -154,7 +159,7 @@ def convolutional(
     """
     filters = checks.sizes("filters", filters)
     strides = _strides(strides, filters)
-    output_activation = output_activation or ("linear" if posterior else "sigmoid")
+    output_activation = _last(output_activation, posterior)
     numbers, channels = code_size, filters
     if code_size is not None:
         numbers = _numbers(code_size, posterior)
@@ -192,7 +197,9 @@ def convolutional_encoder(
     >>> convolutional_encoder((28, 28, 1), code_size=16).output_shape
     (None, 16)
     """
-    strides = _strides(strides, filters, kernel_size)
+    activation = checks.activation("activation", activation)
+    code_activation = checks.activation("code_activation", code_activation)
+    strides = _strides(strides, filters, checks.positive("kernel_size", kernel_size))
     _smallest_map("input_shape", input_shape, strides)
     inputs = keras.Input(input_shape)
     x = inputs
@@ -233,7 +240,9 @@ def convolutional_decoder(
     >>> convolutional_decoder(16, (28, 28, 1)).output_shape
     (None, 28, 28, 1)
     """
-    strides = _strides(strides, filters, kernel_size)
+    activation = checks.activation("activation", activation)
+    output_activation = checks.activation("output_activation", output_activation)
+    strides = _strides(strides, filters, checks.positive("kernel_size", kernel_size))
     smallest = (*_smallest_map("output_shape", output_shape, strides), filters[0])
     if code_size is None:
         code = x = keras.Input(smallest)
@@ -290,7 +299,7 @@ def conditional_mlp(
     code_shape = (checks.positive("code_size", code_size),)
     units = checks.sizes("units", units)
     numbers = _numbers(code_size, posterior)
-    output_activation = output_activation or ("linear" if posterior else "sigmoid")
+    output_activation = _last(output_activation, posterior)
 
     def beside_condition(shape, network, name):
         inputs = [keras.Input(shape, name=name), keras.Input(condition_shape, name="condition")]
@@ -348,6 +357,7 @@ def dcgan_generator(
     [(None, 100), (None, 10)]
     """
     height, width, halvings = _dcgan_map("output_shape", output_shape)
+    normalization = checks.flag("normalization", normalization)
     filters = checks.positive("filters", filters)
     code = x = keras.Input((checks.positive("code_size", code_size),), name="z")
     inputs = code
@@ -371,7 +381,8 @@ def dcgan_generator(
         x = hidden(x)
     x = Conv2DTranspose(output_shape[-1], 4, 2, "same", **start)(x)
     # Apart from the convolution, so that it stays in float32 where the policy is float16.
-    outputs = layers.Activation(output_activation, dtype="float32")(x)
+    activation = checks.activation("output_activation", output_activation)
+    outputs = layers.Activation(activation, dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -402,6 +413,7 @@ def dcgan_discriminator(
     (None, 1)
     """
     *_, halvings = _dcgan_map("input_shape", input_shape)
+    normalization = checks.flag("normalization", normalization)
     filters = checks.positive("filters", filters)
     image = x = inputs = keras.Input(input_shape, name="x")
     if classes is not None:
@@ -441,6 +453,11 @@ def _numbers(code_size: int, posterior: str | None) -> int:
     """How many numbers the encoder gives for a code, or for the parameters of its posterior."""
     size = checks.positive("code_size", code_size)
     return size if posterior is None else posteriors.parameters(posterior, size)
+
+
+def _last(activation: Any, posterior: str | None) -> Any:
+    """Return the decoder's last activation, given or by the kind of model."""
+    return ("sigmoid" if posterior is None else "linear") if activation is None else activation
 
 
 def _shape(name: str, shape: Shape) -> Shape:

@@ -102,7 +102,7 @@ class Contractive(Penalty):
         self.method = checks.one_of("method", method, ("exact", "projections"))
         self.seed = seed
         self.projections = checks.positive("projections", projections)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
         self.draws = self.method == "projections"
 
     def check_encoder(self, encoder: keras.Model) -> None:

@@ -117,7 +117,7 @@ class MixturePrior(Prior):
                 f"`weights` is {np.asarray(weights).tolist()}, expected {self.components} positive "
                 "numbers, one for each component."
             )
-        self.learned, self.seed = bool(learned), checks.positive("seed", seed, 0)
+        self.learned, self.seed = checks.flag("learned", learned), checks.positive("seed", seed, 0)
 
     @classmethod
     def ring(cls, modes: int = 10, radius: float = 4.0, stddev: float = 0.5, **kwargs) -> Self:

@@ -417,7 +417,7 @@ def test_in_a_graph():
         (lambda: Normal(MEAN, values(4, 3)), r"`log_variance` has the shape \(4, 3\)"),
         (lambda: Normal(values(3), LOGS), r"`log_variance` has the shape \(5, 3\)"),
         (lambda: Laplace(MEAN, values(2)), r"`log_scale` has the shape \(2,\)"),
-        (lambda: Normal(0.0), "Normal has a number as parameter"),
+        (lambda: Normal(0.0), "`mean` of Normal is a number, expected a vector"),
         (lambda: Normal(MEAN, event_axes=3), "`event_axes` is 3, expected at most 2"),
         (lambda: Normal.standard(0), "`shape` is 0"),
         (lambda: Normal(MEAN).log_prob(values(5, 2)), r"`value` has the shape \(5, 2\)"),

@@ -4,6 +4,7 @@ A sentence is clear if it names an argument in backquotes and says what was expe
 right if it is that of the same numbers in a plain float32 array.
 """
 
+import inspect
 import re
 import warnings
 
@@ -13,7 +14,7 @@ import pytest
 from keras import layers
 
 import kerasae
-from kerasae import nets
+from kerasae import corruptions, distributions, likelihoods, nets, penalties, priors
 from kerasae.penalties import MeanActivation
 from kerasae.training.resume import random_states
 
@@ -287,3 +288,86 @@ def fine(label, value):
         "stddev": value == 1.5,
         "limit": value == 1.5,
     }.get(argument, False)
+
+
+# Constructors.
+
+VALUES = [
+    *NUMBERS,
+    lambda value: value,
+    np.arange(3),
+    (1, "a"),
+    layers.Dense(2),
+]
+
+
+def pair(**arguments):
+    return dict(zip(("encoder", "decoder"), networks(**arguments), strict=True))
+
+
+SIGMOID = {"code_activation": "sigmoid"}
+CONSTRUCTORS = {  # with what they need
+    kerasae.Autoencoder: pair,
+    kerasae.DenoisingAutoencoder: lambda: {**pair(), "corruption": layers.GaussianNoise(0.1)},
+    kerasae.SparseAutoencoder: lambda: {**pair(**SIGMOID), "penalty": MeanActivation(1e-3)},
+    kerasae.ContractiveAutoencoder: lambda: {**pair(), "weight": 0.1},
+    kerasae.StackedAutoencoder: lambda: {"input_shape": (SIZE,)},
+    kerasae.VariationalAutoencoder: lambda: pair(posterior="diagonal"),
+    kerasae.ConditionalVariationalAutoencoder: lambda: {
+        **dict(
+            zip(
+                ("encoder", "decoder"),
+                nets.conditional_mlp((SIZE,), (CLASSES,), CODE, (4,)),
+                strict=True,
+            )
+        ),
+        "classes": CLASSES,
+    },
+    kerasae.AdversarialAutoencoder: pair,
+    kerasae.GAN.mlp: lambda: {"shape": (SIZE,)},
+    kerasae.PredictiveSparseDecomposition: lambda: {"input_shape": (SIZE,), "code_size": CODE},
+    kerasae.Classifier: lambda: {"encoder": networks()[0], "classes": CLASSES},
+    nets.mlp: lambda: {"input_shape": (SIZE,), "code_size": CODE},
+    nets.convolutional: lambda: {"input_shape": (8, 8, 1), "code_size": CODE, "filters": (2, 2)},
+    nets.conditional_mlp: lambda: {
+        "input_shape": (SIZE,),
+        "condition_shape": (2,),
+        "code_size": CODE,
+    },
+    nets.dcgan_generator: lambda: {"output_shape": (8, 8, 1), "filters": 2},
+    nets.dcgan_discriminator: lambda: {"input_shape": (8, 8, 1), "filters": 2},
+    priors.MixturePrior: lambda: {"means": 3},
+    priors.MixturePrior.ring: dict,
+    priors.PseudoInputs: lambda: {"count": 3},
+    likelihoods.Normal: dict,
+    likelihoods.Laplace: dict,
+    corruptions.MaskingNoise: lambda: {"fraction": 0.3},
+    corruptions.SaltAndPepper: lambda: {"fraction": 0.3},
+    corruptions.BlockMask: lambda: {"size": 2},
+    corruptions.QuadrantMask: dict,
+    penalties.MeanActivation: lambda: {"weight": 1e-3},
+    penalties.Contractive: lambda: {"weight": 1e-3},
+    distributions.Normal: lambda: {"mean": [0.0, 1.0]},
+    distributions.FullNormal: lambda: {"mean": [0.0, 1.0], "factor": np.eye(2)},
+    distributions.Laplace: lambda: {"mean": [0.0, 1.0]},
+    distributions.Bernoulli: lambda: {"logits": [0.0, 1.0]},
+    distributions.Categorical: lambda: {"logits": [0.0, 1.0]},
+}
+
+
+@pytest.mark.parametrize("make", CONSTRUCTORS, ids=lambda make: make.__qualname__)
+def test_constructors(make):
+    given = CONSTRUCTORS[make]
+    make(**given())
+    function = make.__init__ if inspect.isclass(make) else make
+    kinds = inspect.Parameter
+    wrong = []
+    for argument, parameter in inspect.signature(function).parameters.items():
+        if argument in ("self", "name") or parameter.kind is kinds.VAR_KEYWORD:
+            continue
+        for value in VALUES:
+            _, error = outcome(lambda v, a=argument: make(**{**given(), a: v}), value)
+            if error and not (isinstance(error, ValueError) and CLEAR.search(str(error))):
+                said = f"{type(error).__name__}: {str(error)[:160]}"
+                wrong.append(f"{argument} = {value!r}: {said}")
+    assert not wrong, "\n".join(wrong)

@@ -3,23 +3,28 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae import checks
 from kerasae.engine.noise import Seed
 
 Tensor = Any
+_SYMBOLIC = (keras.Variable, keras.KerasTensor)
 
 
 class Distribution:
     """What all distributions share; `parameter` is the tensor that has the full shape."""
 
     continuous = True
+    shaped_by = "mean"  # the argument that has the full shape
 
     def __init__(self, parameter: Tensor, event_axes: int | None) -> None:
         rank = len(parameter.shape)
         if rank == 0:
-            raise ValueError(f"{type(self).__name__} has a number as parameter, expected a vector.")
+            raise ValueError(
+                f"`{self.shaped_by}` of {type(self).__name__} is a number, expected a vector."
+            )
         if event_axes is None:
             event_axes = max(rank - 1, 1)
         elif checks.positive("event_axes", event_axes) > rank:
@@ -110,6 +115,20 @@ class Distribution:
 
 
 # Tensors and shapes. A size of `None` is one that only the running graph knows.
+
+
+def numbers(name: str, value: Any) -> Tensor:
+    """Return a parameter as a tensor in float32, if it is of numbers."""
+    given = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
+    if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in given):
+        try:
+            array = np.asarray(value)
+        except ValueError:  # of unequal parts
+            array = np.array(None)
+        numeric = array.dtype.kind in "fiub" or array.dtype.name == "bfloat16"
+        if not (numeric and array.size):
+            raise ValueError(f"`{name}` is {value!r}, expected a tensor of numbers.")
+    return float32(value)
 
 
 def float32(value: Any) -> Tensor:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kerasae.distributions.base import Distribution, Tensor, float32, noise_shape, spread
+from kerasae.distributions.base import Distribution, Tensor, noise_shape, numbers, spread
 from kerasae.engine import noise, platform
 
 
@@ -28,9 +28,10 @@ class Bernoulli(Distribution):
     """
 
     continuous = False
+    shaped_by = "logits"
 
     def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
-        self.logits = float32(logits)
+        self.logits = numbers("logits", logits)
         super().__init__(self.logits, event_axes)
 
     @property
@@ -78,9 +79,10 @@ class Categorical(Distribution):
     """
 
     continuous = False
+    shaped_by = "logits"
 
     def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
-        self.logits = float32(logits)
+        self.logits = numbers("logits", logits)
         super().__init__(self.logits, event_axes)
         self.log_weights = ops.log_softmax(self.logits)
 

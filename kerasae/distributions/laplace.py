@@ -8,8 +8,8 @@ from kerasae.distributions.base import (
     Distribution,
     Tensor,
     check_fits,
-    float32,
     noise_shape,
+    numbers,
 )
 from kerasae.engine import noise
 
@@ -34,7 +34,7 @@ class Laplace(Distribution):
     def __init__(
         self, mean: Tensor, log_scale: Tensor | float = 0.0, event_axes: int | None = None
     ) -> None:
-        self.mean, self.log_scale = float32(mean), float32(log_scale)
+        self.mean, self.log_scale = numbers("mean", mean), numbers("log_scale", log_scale)
         super().__init__(self.mean, event_axes)
         check_fits("log_scale", self.log_scale, "mean", self.mean)
 

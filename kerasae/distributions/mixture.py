@@ -10,8 +10,8 @@ from kerasae.distributions.base import (
     Distribution,
     Tensor,
     check_fits,
-    float32,
     noise_shape,
+    numbers,
     spread,
 )
 from kerasae.distributions.discrete import Categorical
@@ -42,14 +42,14 @@ class Mixture(Distribution):
     def __init__(
         self, means: Tensor, log_variances: Tensor | float = 0.0, logits: Tensor | None = None
     ) -> None:
-        means, log_variances = float32(means), float32(log_variances)
+        means, log_variances = numbers("means", means), numbers("log_variances", log_variances)
         if len(means.shape) < 2:
             raise ValueError(
                 f"`means` has the shape {tuple(means.shape)}, expected (…, components, d)."
             )
         check_fits("log_variances", log_variances, "means", means)
         self.components = Normal(means, log_variances, 1)
-        logits = ops.zeros_like(means[..., 0]) if logits is None else float32(logits)
+        logits = ops.zeros_like(means[..., 0]) if logits is None else numbers("logits", logits)
         check_fits("logits", logits, "means without its last axis", means[..., 0])
         self.choice = Categorical(spread(logits, means[..., 0]), 1)
         super().__init__(means[..., 0, :], 1)
@@ -68,6 +68,7 @@ class Mixture(Distribution):
         >>> tuple(Mixture.ring().sample(1000, seed=0).shape)
         (1000, 2)
         """
+        radius = checks.between("radius", radius, 0, math.inf)
         turn = 2 * math.pi / checks.positive("modes", modes)
         centres = [
             [radius * math.cos(turn * mode), radius * math.sin(turn * mode)]

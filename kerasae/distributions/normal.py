@@ -13,6 +13,7 @@ from kerasae.distributions.base import (
     check_fits,
     float32,
     noise_shape,
+    numbers,
     spread,
 )
 from kerasae.engine import noise
@@ -46,7 +47,8 @@ class Normal(Distribution):
     def __init__(
         self, mean: Tensor, log_variance: Tensor | float = 0.0, event_axes: int | None = None
     ) -> None:
-        self.mean, self.log_variance = float32(mean), float32(log_variance)
+        self.mean = numbers("mean", mean)
+        self.log_variance = numbers("log_variance", log_variance)
         super().__init__(self.mean, event_axes)
         check_fits("log_variance", self.log_variance, "mean", self.mean)
 
@@ -123,7 +125,7 @@ class FullNormal(Distribution):
     """
 
     def __init__(self, mean: Tensor, factor: Tensor) -> None:
-        mean, factor = float32(mean), float32(factor)
+        mean, factor = numbers("mean", mean), numbers("factor", factor)
         size = mean.shape[-1] if len(mean.shape) else None
         if size is None or tuple(factor.shape[-2:]) != (size, size):
             raise ValueError(

@@ -101,7 +101,7 @@ class AdversarialAutoencoder(Autoencoder):
         self.prior = priors.get("prior", prior)
         self.discriminator = _network_or_none("discriminator", discriminator)
         self.classes = None if classes is None else checks.positive("classes", classes, least=2)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
 
     def build(self, input_shape):
         """Builds and checks the networks and the prior, and makes what was not given."""
@@ -235,7 +235,7 @@ class AdversarialAutoencoder(Autoencoder):
         """The codes that `sample` decodes, with its arguments."""
         count = checks.positive("count", count)
         self._need_weights("sample")
-        seed = self.seed_generator if seed is None else checks.positive("seed", seed, least=0)
+        seed = self.seed_generator if seed is None else checks.seed("seed", seed)
         return ops.convert_to_numpy(self._sampled(count, labels, seed))
 
     def _sampled(self, count, labels, seed):

@@ -114,6 +114,7 @@ class Classifier(Model):
                 f"`encoder` is a {type(encoder).__name__}, expected the encoder in it: pass its "
                 "`.encoder`."
             )
+        copy = checks.flag("copy", copy)
         self.encoder = graphs.copied("encoder", encoder) if copy else encoder
         if decoder is not None:
             decoder = checks.network("decoder", decoder)
@@ -306,9 +307,11 @@ class Classifier(Model):
 
     def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
         """How many of the encoder's layers, from the input on, are fixed."""
-        if self.fixed is None or self.fixed == "all":
-            return len(layers) if self.fixed else 0
+        if self.fixed is None:
+            return 0
         if isinstance(self.fixed, str):
+            if self.fixed == "all":
+                return len(layers)
             return layers.index(graphs.named("fixed", self.fixed, layers)) + 1
         weighted = [index for index, layer in enumerate(layers) if layer.weights]
         if isinstance(self.fixed, bool) or not isinstance(self.fixed, int):

@@ -106,7 +106,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     ) -> None:
         given = isinstance(prior, priors.Prior)
         kind = "fixed" if given else prior
-        if kind not in PRIORS:
+        if not isinstance(kind, str) or kind not in PRIORS:
             raise ValueError(
                 f"`prior` is {prior!r}, expected 'learned', 'fixed', 'none', or one of "
                 "`kerasae.priors`."
@@ -117,7 +117,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         self.condition_network = _optional("condition_network", condition_network)
         self.condition_corruption = checks.layer("condition_corruption", condition_corruption)
         self.prior_network = _optional("prior_network", prior_network)
-        self.complete = bool(complete)
+        self.complete = checks.flag("complete", complete)
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -411,7 +411,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         if seed is None:
             seed = self.seed_generator
         else:  # one that draws anew: z, and then x
-            seed = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
+            seed = keras.random.SeedGenerator(checks.seed("seed", seed))
         if self.prior_kind == "learned":
             encoded = self._encoded_array(condition, batch_size)
             numbers = predictions(self.prior_network, encoded, batch_size)

@@ -208,6 +208,8 @@ class GAN(Model):
             classes: As in the constructor.
             **kwargs: Further arguments of the constructor.
         """
+        if classes is not None:
+            checks.positive("classes", classes, least=2)
         label_size, size = classes or 0, math.prod(checks.sizes("shape", shape))
         code_size = checks.positive("code_size", code_size)
         generator = nets.mlp_decoder(
@@ -440,7 +442,7 @@ class GAN(Model):
         Returns:
             Array of shape `(count, …)`.
         """
-        seed = self.seed_generator if seed is None else checks.positive("seed", seed, least=0)
+        seed = self.seed_generator if seed is None else checks.seed("seed", seed)
         z = self._noise(checks.positive("count", count), seed)
         return self.generate(ops.convert_to_numpy(z), labels)
 

@@ -78,6 +78,8 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         self.steps = checks.positive("steps", steps)
         self.code_size = checks.positive("code_size", code_size)
         shape = checks.sizes("input_shape", input_shape)
+        if not shape:
+            raise ValueError("`input_shape` is empty, expected the shape of one example.")
         super().__init__(_encoder(shape, code_size), _decoder(shape, code_size), **kwargs)
 
     def terms(self, x, y, found):

@@ -80,17 +80,17 @@ class StackedAutoencoder(Autoencoder):
         penalty: Any = None,
         **kwargs,
     ) -> None:
-        decoder = _TiedDecoder if tied else keras.Sequential
+        decoder = _TiedDecoder if checks.flag("tied", tied) else keras.Sequential
         empty = keras.Sequential(name="encoder"), decoder(name="decoder")
         super().__init__(*empty, corruption, penalty, **kwargs)
         self.units, self.filters = checks.sizes("units", units), checks.sizes("filters", filters)
         if not self.units and not self.filters:
             raise ValueError("`units` and `filters` are empty, expected at least one hidden layer.")
         self.tied = bool(tied)
-        self.activation = keras.activations.get(activation)
+        self.activation = checks.activation("activation", activation)
         code_activation = activation if code_activation is None else code_activation
-        self.code_activation = keras.activations.get(code_activation)
-        self.output_activation = keras.activations.get(output_activation)
+        self.code_activation = checks.activation("code_activation", code_activation)
+        self.output_activation = checks.activation("output_activation", output_activation)
         self.kernel_size = checks.positive("kernel_size", kernel_size)
         self.hidden_shapes: tuple[Shape, ...] = ()  # of h_0, h_1, … h_n, once they are known
         self._given_shape = input_shape

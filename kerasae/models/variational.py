@@ -115,7 +115,7 @@ class VariationalAutoencoder(EncoderDecoder):
             trainable=False,
             autocast=False,
         )
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
 
     @classmethod
     def of_the_deck(cls, posterior: str = "deviation", **kwargs) -> Self:
@@ -311,7 +311,7 @@ class VariationalAutoencoder(EncoderDecoder):
         if seed is None:
             seed = self.seed_generator
         else:  # one that draws anew: z, and then x
-            seed = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
+            seed = keras.random.SeedGenerator(checks.seed("seed", seed))
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
         return self._drawn(
             predictions(self.decoder, z, checks.positive("batch_size", batch_size)), pixels, seed
