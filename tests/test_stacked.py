@@ -232,5 +232,7 @@ def test_quantized_kernels_are_read_with_their_scale(x, tmp_path):
 
 
 def test_other_ways_of_quantizing_are_refused():
-    with pytest.raises(ValueError, match="`mode` is 'int4', expected 'int8' for 'outputs', which has"):
+    with pytest.raises(
+        ValueError, match="`mode` is 'int4', expected 'int8' for 'outputs', which has"
+    ):
         stacked().quantize("int4")

