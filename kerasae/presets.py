@@ -237,6 +237,11 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
             files.write(part / CONFIG, json.dumps(config, indent=2))
             model.save_weights(part / WEIGHTS)
             weights_file.slim(part / WEIGHTS, dtype == "float16")
+            if weights_file.missing(weights_file.header(part / WEIGHTS), model):
+                raise ValueError(
+                    f"`model` is a {type(model).__name__} with layers that do not save all of "
+                    'their weights, expected plain layers: use `model.save("model.keras")`.'
+                )
             about[CHECKSUMS] = {name: _checksum(part / name) for name in (CONFIG, WEIGHTS)}
             files.write(part / METADATA, json.dumps(about, indent=2))
     except OSError as error:
@@ -309,7 +314,7 @@ def _read(cls: type, folder: Path) -> Any:
     outline = weights_file.outline(text)
     if outline is not None:
         _check_class(cls, outline, folder)
-        weights_file.compare(arrays, outline, path)
+        _check_weights(arrays, outline, path)
     try:
         model = keras.saving.deserialize_keras_object(json.loads(text))
     except Exception as error:
@@ -318,7 +323,7 @@ def _read(cls: type, folder: Path) -> Any:
             f"a registered {cls.__name__} ({places.printable(one_line(error))})."
         ) from error
     _check_class(cls, model, folder)
-    weights_file.compare(arrays, model, path)
+    _check_weights(arrays, model, path)
     # A preset is where a new training begins: its noise is the new run's, not the old one's.
     noise = [(state, keras.ops.copy(state.value)) for state in random_states(model)]
     try:
@@ -351,4 +356,13 @@ def _check_class(cls: type, model: Any, folder: Path) -> None:
         raise ValueError(
             f"`{folder / CONFIG}` holds a model of class {type(model).__name__}, expected "
             f"{cls.__name__}."
+        )
+
+
+def _check_weights(arrays: weights_file.Arrays, model: keras.Model, path: Path) -> None:
+    """Check that a weights file holds an array for each weight of a model."""
+    if few := weights_file.missing(arrays, model):
+        raise ValueError(
+            f"`{path}` is broken or belongs to another model: it holds {few}, expected the weights "
+            f"of the {type(model).__name__} that {CONFIG} describes."
         )

@@ -11,6 +11,7 @@ Then all arrays together are not larger than the file.
 
 import contextlib
 import json
+import math
 import os
 import random
 import threading
@@ -138,28 +139,27 @@ def outline(text: bytes) -> Any:
     return built[0] if built else None
 
 
-def compare(arrays: Arrays, model: keras.Model, path: Path) -> None:
-    """Check that a file holds an array for each weight of a model.
+def missing(arrays: Arrays, model: keras.Model) -> str:
+    """Return which arrays a file would have to hold too for a model, or an empty string.
+
+    Keras adds the weights of LoRA to others before it saves them: their room is that of the file.
 
     Args:
         arrays: What `header` returned.
         model: The model; its weights need no values yet.
-        path: The file, for the message.
-
-    Raises:
-        ValueError: If an array is missing.
     """
     left = arrays.copy()
+    room = sum(math.prod(shape) * count for (shape, _), count in arrays.items())
     for weight in model.weights:
         floats = "float" in keras.backend.standardize_dtype(weight.dtype)
         wanted = tuple(weight.shape), "floats" if floats else "whole numbers"
-        left[wanted] -= 1
-        if left[wanted] < 0:
-            raise ValueError(
-                f"`{path}` is broken or belongs to another model: it holds too few arrays of "
-                f"{wanted[1]} of shape {wanted[0]}, expected the weights of the "
-                f"{type(model).__name__} that the configuration describes."
-            )
+        if weight.name.startswith("lora_"):
+            room -= math.prod(wanted[0])
+        else:
+            left[wanted] -= 1
+        if room < 0 or left[wanted] < 0:
+            return f"too few arrays of {wanted[1]} of shape {wanted[0]}"
+    return ""
 
 
 def not_finite(model: keras.Model) -> str | None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import h5py
@@ -395,23 +394,24 @@ def test_a_save_that_fails_keeps_the_old_preset_and_names_the_folder(model, tmp_
 @pytest.mark.home("torch")
 def test_who_reads_while_another_writes_gets_one_preset_or_the_other(model, tmp_path):
     model.save_to_preset(tmp_path / "preset")
-    failures, done = [], threading.Event()
+    failures, seen, read, done = [], set(), threading.Event(), threading.Event()
 
     def writes():
         try:
             for turn in range(12):
                 model.decoder.layers[-1].bias.assign(np.full(6, turn % 2))
                 model.save_to_preset(tmp_path / "preset")
-                time.sleep(0.05)
+                read.clear()
+                read.wait(60)  # for a reader who ends; the next one is disturbed at its begin
         except BaseException as error:
             failures.append(error)
         done.set()
 
     writer = threading.Thread(target=writes)
     writer.start()
-    seen = set()
     while not done.is_set():
         seen.add(weight(tmp_path / "preset"))
+        read.set()
     writer.join()
     assert not failures and seen == {0, 1}
 
