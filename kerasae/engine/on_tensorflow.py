@@ -94,7 +94,7 @@ def _of_streams(model: keras.Model, step: Function, keras_own: Function, long: b
     compiled = None
 
     def traced(data: Any, by_xla: bool) -> tuple[Function, tf.Graph]:
-        function = tf.function(step, jit_compile=by_xla, reduce_retracing=True)
+        function = tf.function(step, autograph=False, jit_compile=by_xla, reduce_retracing=True)
         shapes = keras.tree.map_structure(_any, data)
         return function, function.get_concrete_function(shapes).graph
 
