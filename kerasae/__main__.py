@@ -154,13 +154,15 @@ def show(name: str) -> None:
         name: The preset's name or folder.
     """
     from kerasae import presets
+    from kerasae.places import printable
 
     card = presets.find(name) / presets.CARD
     if not card.is_file():
         raise ValueError(
             f"`{name}` has no card, expected a preset of the zoo, or one that `train` has made."
         )
-    print(card.read_text(encoding="utf-8"))
+    for line in card.read_text(encoding="utf-8").splitlines():
+        print(printable(line))  # a card may come from elsewhere
     print(f"In {card.parent}")
 
 

@@ -509,11 +509,13 @@ class Model(Stepper, metaclass=_Constructed):
         """Predict as `keras.Model.predict` does."""
         if batch_size is not None:
             checks.positive("batch_size", batch_size)
-        if isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and checks.is_array(x[0])):
-            x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
-        else:
-            x = checks.examples("x", x)
-        (x,) = stream(self, (x,), batch_size)
+        if not is_stream(x):
+            several = isinstance(x, (list, tuple)) and any(map(checks.is_array, x))
+            if several or isinstance(x, Mapping):
+                x = keras.tree.map_structure(lambda part: checks.as_array("x", part), x)
+            else:
+                x = checks.examples("x", x)
+            (x,) = stream(self, (x,), batch_size)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):
