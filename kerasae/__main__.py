@@ -245,7 +245,7 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
         names = [
             key
             for key in every
-            if not reproduction.file_of_run(output / key, budget, seed).exists()
+            if not reproduction.is_done(output / key, budget, seed)
         ]
     verbose = "auto" if sys.stdout.isatty() else 2
     for key in names:
