@@ -242,11 +242,7 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
         return
     names = [name]
     if name == "all":
-        names = [
-            key
-            for key in every
-            if not reproduction.is_done(output / key, budget, seed)
-        ]
+        names = [key for key in every if not reproduction.is_done(output / key, budget, seed)]
     verbose = "auto" if sys.stdout.isatty() else 2
     for key in names:
         found = reproductions.find(key)
