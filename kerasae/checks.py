@@ -93,13 +93,18 @@ def seed(name: str, value: int | None) -> int | None:
 
 def activation(name: str, value: Any) -> Callable:
     """Return the function that Keras knows by this name, or the given one."""
+    shape = (None, 3)
     try:
-        return keras.activations.get(value)
-    except (TypeError, ValueError):
+        found = keras.activations.get(value)
+        kept = found.compute_output_shape(shape) if isinstance(found, keras.layers.Layer) else shape
+    except (TypeError, ValueError, NotImplementedError):
+        found, kept = None, None
+    if kept != shape:
         came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
         raise ValueError(
             f"`{name}` is {came}, expected a function, or its name in Keras such as 'relu'."
-        ) from None
+        )
+    return found
 
 
 def sizes(name: str, values: Any) -> tuple[int, ...]:

@@ -170,6 +170,14 @@ def test_a_disk_that_takes_nothing_is_one_sentence(command, number, monkeypatch,
     assert ("the same command goes on" in error) == (command == "train")
 
 
+def test_without_docstrings_there_are_no_titles(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(recipes.RECIPES["vae_2"].build, "__doc__", None)  # as `python -OO` does
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "train", "vae_2", "--budget", "fast", "--output", str(tmp_path))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "`vae_2` has no docstring" in error and "-OO" in error
+
+
 def test_an_output_that_is_no_name_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "demo", "--output", "a\0b")

@@ -292,13 +292,9 @@ def fine(label, value):
 
 # Constructors.
 
-VALUES = [
-    *NUMBERS,
-    lambda value: value,
-    np.arange(3),
-    (1, "a"),
-    layers.Dense(2),
-]
+
+def values():
+    return [*NUMBERS, lambda value: value, np.arange(3), (1, "a"), layers.Dense(2)]
 
 
 def pair(**arguments):
@@ -365,7 +361,7 @@ def test_constructors(make):
     for argument, parameter in inspect.signature(function).parameters.items():
         if argument in ("self", "name") or parameter.kind is kinds.VAR_KEYWORD:
             continue
-        for value in VALUES:
+        for value in values():
             _, error = outcome(lambda v, a=argument: make(**{**given(), a: v}), value)
             if error and not (isinstance(error, ValueError) and CLEAR.search(str(error))):
                 said = f"{type(error).__name__}: {str(error)[:160]}"

@@ -19,6 +19,8 @@ import numpy as np
 
 from kerasae import files
 
+LARGEST = 2**28  # bytes of one array in a user's own file: five times MNIST's images
+
 
 def folder() -> Path:
     """Return the folder in which data sets are prepared.
@@ -94,6 +96,10 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             missing = [name for name in names if f"{name}.npy" not in archive.namelist()]
             if not missing:
                 for name in names:
+                    size = archive.getinfo(f"{name}.npy").file_size
+                    if size > LARGEST:
+                        large = f"{name} is of {size:,} bytes, expected at most {LARGEST:,}"
+                        raise ValueError(large)
                     # Reading a member to its end compares its CRC-32, np.load(path) may stop short.
                     member = io.BytesIO(archive.read(f"{name}.npy"))
                     arrays[name] = np.load(member, allow_pickle=False)

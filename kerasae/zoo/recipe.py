@@ -53,7 +53,12 @@ def images(data: Split) -> Inputs:
 
 
 def title_of(function: Callable) -> str:
-    """The first line of a function's docstring, as a title."""
+    """Return the first line of a function's docstring, as a title."""
+    if function.__doc__ is None:
+        raise ValueError(
+            f"`{function.__name__}` has no docstring to take a title from, expected one, and "
+            "Python without `-OO`, which takes docstrings out."
+        )
     return inspect.getdoc(function).splitlines()[0].rstrip(".")
 
 
