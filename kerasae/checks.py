@@ -71,16 +71,19 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in options:
         *others, last = map(repr, options)
         listed = f"{', '.join(others)} or {last}" if others else last
-        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
-        raise ValueError(f"`{name}` is {came}, expected {listed}.")
+        raise ValueError(f"`{name}` is {_shown(value)}, expected {listed}.")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Return how a message shows a value: an array by its type alone."""
+    return f"of type {type(value).__name__}" if is_array(value) else repr(value)
 
 
 def flag(name: str, value: bool) -> bool:
     """Return `value` if it is true or false."""
     if not isinstance(value, bool | np.bool_):
-        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
-        raise ValueError(f"`{name}` is {came}, expected True or False.")
+        raise ValueError(f"`{name}` is {_shown(value)}, expected True or False.")
     return bool(value)
 
 
@@ -100,9 +103,9 @@ def activation(name: str, value: Any) -> Callable:
     except (TypeError, ValueError, NotImplementedError):
         found, kept = None, None
     if kept != shape:
-        came = f"of type {type(value).__name__}" if is_array(value) else repr(value)
         raise ValueError(
-            f"`{name}` is {came}, expected a function, or its name in Keras such as 'relu'."
+            f"`{name}` is {_shown(value)}, expected a function, or its name in Keras such as "
+            "'relu'."
         )
     return found
 

@@ -408,10 +408,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         checks.positive("count", count)
         self._need_weights("sample")
         condition = self._checked_condition(condition)
-        if seed is None:
-            seed = self.seed_generator
-        else:  # one that draws anew: z, and then x
-            seed = keras.random.SeedGenerator(checks.seed("seed", seed))
+        seed = self._source(seed)
         if self.prior_kind == "learned":
             encoded = self._encoded_array(condition, batch_size)
             numbers = predictions(self.prior_network, encoded, batch_size)

@@ -308,14 +308,17 @@ class VariationalAutoencoder(EncoderDecoder):
         """
         checks.positive("count", count)
         self._need_weights("sample")
-        if seed is None:
-            seed = self.seed_generator
-        else:  # one that draws anew: z, and then x
-            seed = keras.random.SeedGenerator(checks.seed("seed", seed))
+        seed = self._source(seed)
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
         return self._drawn(
             predictions(self.decoder, z, checks.positive("batch_size", batch_size)), pixels, seed
         )
+
+    def _source(self, seed: int | None) -> keras.random.SeedGenerator:
+        """Return a generator, which draws anew for z and then for x: of a seed, or the model's."""
+        if seed is None:
+            return self.seed_generator
+        return keras.random.SeedGenerator(checks.seed("seed", seed))
 
     def _drawn(self, decoded, pixels, seed):
         """A sample of p(x|z), or its mean."""
