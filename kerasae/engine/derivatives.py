@@ -56,7 +56,7 @@ else:
 
 
 def gradient(f: Function, x: Tensor) -> Tensor:
-    """The gradient of a score with respect to its input, ∇ₓ s(x), for each example.
+    """Return the gradient of a score with respect to its input, ∇ₓ s(x), for each example.
 
     It is the gradient of Σᵢ f(x)ᵢ: with scores that depend on their own example only, the
     examples do not mix.
@@ -81,7 +81,7 @@ def gradient(f: Function, x: Tensor) -> Tensor:
 
 
 def directional(f: Function, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The value f(x) and its derivative along a direction, (∂f/∂x) v, for each example.
+    """Return the value f(x) and its derivative along a direction, (∂f/∂x) v, for each example.
 
     Args:
         f: Takes a batch; a function or a Keras model or layer, which is called with
@@ -104,7 +104,7 @@ def directional(f: Function, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def jacobian(f: Function, x: Tensor) -> Tensor:
-    """The Jacobian ∂f/∂x of each example, for an f that treats examples one by one.
+    """Return the Jacobian ∂f/∂x of each example, for an f that treats examples one by one.
 
     Where the input is smaller than the code, one directional derivative for each number of the
     input (forward mode), else one gradient for each number of the code (reverse mode). All of
@@ -153,7 +153,7 @@ def squared_jacobian_norm(
     projections: int | None = None,
     seed: noise.Seed = None,
 ) -> Tensor:
-    """The squared Frobenius norm ‖∂f/∂x‖²_F of each example's Jacobian, in float32.
+    """Return the squared Frobenius norm ‖∂f/∂x‖²_F of each example's Jacobian, in float32.
 
     Exact by default. For a chain of dense layers h_l = φ_l(h_{l−1} W_l + b_l) it needs no
     Jacobian: one layer has
@@ -195,14 +195,14 @@ def squared_jacobian_norm(
 
 
 def _each_with_each(x: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
-    """Every example with every axis: both of length n · len(axes), all axes of x₁ first."""
+    """Return every example with every axis: both of length n · len(axes), all axes of x₁ first."""
     count = ops.shape(x)[0]
     repeated = ops.repeat(x, axes.shape[0], axis=0)
     return repeated, ops.tile(axes, (count, *[1] * (len(axes.shape) - 1)))
 
 
 def _squares(values: Tensor) -> Tensor:
-    """The sum of the squares of each example's numbers."""
+    """Return the sum of the squares of each example's numbers."""
     values = ops.cast(values, "float32")  # squares overflow float16
     return ops.sum(ops.square(values), axis=tuple(range(1, len(values.shape))))
 

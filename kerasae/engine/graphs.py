@@ -116,7 +116,7 @@ def without_last_activation(network: keras.Model) -> Iterator[None]:
 
 
 def named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.layers.Layer:
-    """The layer of that name, asked for by `argument`."""
+    """Return the layer of that name, asked for by `argument`."""
     for layer in layers:
         if layer.name == name:
             return layer
@@ -143,7 +143,7 @@ def copied(name: str, network: keras.Model) -> keras.Model:
 
 
 def made_trainable(config: Any) -> Any:
-    """The configuration with every layer trainable, at any depth.
+    """Return the configuration with every layer trainable, at any depth.
 
     On TensorFlow a variable that is created in a frozen layer never has a gradient again.
     """
@@ -165,7 +165,7 @@ def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
 
 
 def input_of(name: str, network: keras.Model) -> Any:
-    """The input of a network with a graph: one tensor, or a dictionary of them."""
+    """Return the input of a network with a graph: one tensor, or a dictionary of them."""
     given = None if isinstance(network, keras.Sequential) else network.input
     if isinstance(given, dict):
         return given
@@ -177,7 +177,7 @@ def input_of(name: str, network: keras.Model) -> Any:
 
 
 def cut_at(network: keras.Model, cut: str | int | None) -> keras.KerasTensor:
-    """The tensor at which a network is cut."""
+    """Return the tensor at which a network is cut."""
     if cut is None:
         last = next((layer for layer in reversed(network.layers) if layer.weights), None)
         if last is None or last is network.layers[0]:

@@ -123,7 +123,7 @@ def another(seed: Seed) -> Seed:
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """The hash of 32 bits; products wrap round, and the sign is shifted in but masked away."""
+    """Hash 32 bits; products wrap round, and the sign is shifted in but masked away."""
     x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 16), 0xFFFF))
     x = x * 0x7FEB352D
     x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 15), 0x1FFFF))

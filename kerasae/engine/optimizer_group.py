@@ -96,17 +96,17 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @property
     def players(self) -> tuple[str, ...]:
-        """The players' names, in order."""
+        """Return the players' names, in order."""
         return tuple(self._members)
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The players' optimizers, in order."""
+        """Return the players' optimizers, in order."""
         return list(self._members.values())
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The state of every player's optimizer, in order."""
+        """Return the state of every player's optimizer, in order."""
         return [variable for member in self.optimizers for variable in member.variables]
 
     def player_variables(self, player: str) -> list[keras.Variable]:
@@ -163,7 +163,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The first player's learning rate; setting it sets every player's."""
+        """Return the first player's learning rate; setting it sets every player's."""
         return self.optimizers[0].learning_rate
 
     @learning_rate.setter
@@ -173,7 +173,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> Any:
-        """The number of steps of the first player."""
+        """Return the number of steps of the first player."""
         return self.optimizers[0].iterations
 
     def save_own_variables(self, store: Any) -> None:

@@ -54,19 +54,19 @@ class Batch(NamedTuple):
 
     @property
     def size(self) -> Any:
-        """The number of examples."""
+        """Return the number of examples."""
         nested = isinstance(self.x, (Mapping, list, tuple))
         return ops.shape(keras.tree.flatten(self.x)[0] if nested else self.x)[0]
 
     @property
     def count(self) -> Any:
-        """The number of examples, to compute with."""
+        """Return the number of examples, to compute with."""
         size = self.size
         return float(size) if isinstance(size, int) else ops.cast(size, "float32")
 
     @property
     def weight(self) -> Tensor | None:
-        """The weight w of each example, `(n,)`: of several for its numbers, the mean."""
+        """Return the weight w of each example, `(n,)`: of several for its numbers, the mean."""
         if self.sample_weight is None:
             return None
         weight = ops.cast(self.sample_weight, "float32")
