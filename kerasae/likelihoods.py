@@ -1,11 +1,11 @@
-"""p(x|z): what a decoder's output says about the example.
+"""The likelihood p(x|z): the distribution of an example, given by a decoder's output.
 
     Bernoulli    log p(x|z) = −Σ [x log(1 + e^(−l)) + (1 − x) log(1 + e^l)]    l: logits
     Normal       log p(x|z) = −Σ [(x − μ)²/2σ² + log σ + ½ log 2π]             μ: the output
     Laplace      log p(x|z) = −Σ [|x − μ|/b + log 2b]
 
-In nats, summed over the numbers of an example. A likelihood is a small layer, so that its scale
-can be learned with the rest.
+All are in nats, summed over the numbers of an example. A likelihood is a small layer, so that its
+scale can be learned with the networks.
 """
 
 import math
@@ -19,25 +19,25 @@ Tensor = Any
 
 
 class Likelihood(keras.layers.Layer):
-    """Turns a decoder's output into the distribution of the example; float32 always."""
+    """A layer that turns a decoder's output into the distribution of the example, in float32."""
 
-    unit_interval = False  # whether examples must lie in [0, 1]
+    unit_interval = False  # if True, examples must lie in [0, 1]
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.built = True
 
     def distribution(self, output: Tensor, event_axes: int | None = None):
-        """p(x|z), for the decoder's output at z.
+        """Return p(x|z), for the decoder's output at z.
 
         Args:
-            output: What the decoder gives, one example or several along the first axes.
-            event_axes: How many of the last axes are one example; all but the first by default.
+            output: Output of the decoder, for one example or for several along the first axes.
+            event_axes: Number of last axes that are one example; all but the first by default.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `distribution`.")
 
     def mean(self, output: Tensor) -> Tensor:
-        """The mean of p(x|z): the picture to show."""
+        """Return the mean of p(x|z): the picture to show."""
         return self.distribution(output).mean
 
 
@@ -45,8 +45,8 @@ class Likelihood(keras.layers.Layer):
 class Bernoulli(Likelihood):
     """Pixels that are on or off: the decoder gives logits, without a sigmoid.
 
-    Grey values in [0, 1] count as the expectation of such pixels, which makes −log p(x|z) the
-    binary cross entropy.
+    Grey values in [0, 1] count as the expectation of such pixels; then −log p(x|z) is the binary
+    cross entropy.
 
     Example:
 
@@ -73,7 +73,7 @@ class _Scaled(Likelihood):
             shape=(),
             initializer=keras.initializers.Constant(math.log(self._start)),
             trainable=self.learned,
-            autocast=False,  # a weight of the likelihood, which is float32 everywhere
+            autocast=False,  # a weight of the likelihood stays float32 under every policy
         )
 
 
@@ -81,12 +81,13 @@ class _Scaled(Likelihood):
 class Normal(_Scaled):
     """N(μ, σ²): the decoder gives the means, and one σ holds for all numbers.
 
-    −log p(x|z) is ‖x − μ‖²/2σ² and a constant, so that σ² says what a squared error is worth
-    beside the divergence; ½ makes it ‖x − μ‖². A learned σ² ends at the mean squared error.
+    −log p(x|z) is ‖x − μ‖²/2σ² plus a constant, so that σ² sets the weight of the squared error
+    relative to the divergence; σ² = ½ makes it ‖x − μ‖². A learned σ² converges to the mean
+    squared error.
 
     Args:
-        stddev: σ, or where learning begins.
-        learned: Whether σ is learned.
+        stddev: Standard deviation σ, or its initial value if it is learned.
+        learned: If True, σ is learned.
 
     Example:
 
@@ -111,8 +112,8 @@ class Laplace(_Scaled):
     """The density e^(−|x − μ|/b) / 2b of each number: the absolute error as a likelihood.
 
     Args:
-        scale: b, or where learning begins.
-        learned: Whether b is learned.
+        scale: b, or its initial value if it is learned.
+        learned: If True, b is learned.
 
     Example:
 
@@ -133,10 +134,10 @@ class Laplace(_Scaled):
 
 
 def get(name: str, value: Any) -> Likelihood:
-    """The likelihood of that name, or `value` itself where it is one.
+    """Return the likelihood of that name, or `value` itself if it is one.
 
     Args:
-        name: The argument's name, for the message.
+        name: Name of the argument, for the error message.
         value: `"bernoulli"`, `"normal"`, `"laplace"`, or a likelihood.
     """
     known = {"bernoulli": Bernoulli, "normal": Normal, "laplace": Laplace}

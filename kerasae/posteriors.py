@@ -1,11 +1,11 @@
-"""q(z|x): how the numbers that an encoder gives are read as a normal distribution.
+"""The posterior q(z|x): a normal distribution whose parameters are the encoder's output.
 
-    "diagonal"     μ and log σ², as many numbers each as a code has
+    "diagonal"     μ and log σ², each of the latent dimension
     "deviation"    μ and σ itself, of any sign: log σ² is log(σ² + ε)
     "full"         μ and a triangular B, which is learned directly: z = μ + Bε, BBᵀ = Σ
 
-The decks' latent loss, ½ Σ (σ² + μ² − 1 − log(ε + σ²)), is the divergence from N(0, I) of
-"deviation", and with log σ² for the encoder's second half that of "diagonal".
+The decks' latent loss, ½ Σ (σ² + μ² − 1 − log(ε + σ²)), is the divergence of "deviation" from
+N(0, I). If the encoder's second half is log σ², it is the divergence of "diagonal".
 """
 
 import math
@@ -18,13 +18,13 @@ from kerasae.distributions import Distribution, FullNormal, Normal, triangular
 from kerasae.distributions.base import float32
 
 KINDS = ("diagonal", "deviation", "full")
-EPSILON = 1e-10  # the decks' eps: a σ of 0 has a logarithm all the same
+EPSILON = 1e-10  # the decks' eps: keeps the logarithm finite if σ is 0
 
 Shape = tuple[int | None, ...]
 
 
 def parameters(kind: str, size: int) -> int:
-    """How many numbers an encoder must give for a code of `size` (a last axis of this size).
+    """Return the number of parameters an encoder must give for a code of `size` (its last axis).
 
     Example:
 
@@ -37,7 +37,7 @@ def parameters(kind: str, size: int) -> int:
 
 
 def code_shape(kind: str, shape: Shape) -> Shape:
-    """The shape of one code, for an encoder that gives numbers of shape `shape` per example.
+    """Return the shape of one code, for an encoder that gives an output of `shape` per example.
 
     Example:
 
@@ -62,14 +62,14 @@ def code_shape(kind: str, shape: Shape) -> Shape:
 
 
 def _size(kind: str, count: int) -> int:
-    """Return the size of a code from how many parameters it has."""
+    """Return the size of a code from the number of parameters."""
     if kind == "full":
         return (math.isqrt(8 * count + 9) - 3) // 2  # size (size + 3) / 2 = count
     return count // 2
 
 
 def distribution(kind: str, values: Any) -> Distribution:
-    """Return q(z|x), from what the encoder gives for a batch, whose shape `code_shape` has checked.
+    """Return q(z|x) from the encoder's output for a batch; `code_shape` has checked its shape.
 
     Example:
 

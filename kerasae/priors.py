@@ -1,11 +1,11 @@
-"""p(z): what codes look like before an example is seen.
+"""The prior p(z): the distribution of codes before an example is seen.
 
     StandardNormal    N(0, I)
     MixturePrior      Σ_c π_c N(μ_c, σ_c²), fixed or learned
     PseudoInputs      1/K Σ_k q(z|u_k): the mean posterior of K learned examples u_k
     SamplesPrior      no formula, but points to draw from: a spiral, a Swiss roll
 
-A prior is a small layer, so that what it learns is trained and saved with the model.
+A prior is a small layer, so that its weights are trained and saved with the model.
 
 Tomczak & Welling, "VAE with a VampPrior" (2018), for the pseudo-inputs.
 """
@@ -26,29 +26,29 @@ Posterior = Callable[[Any], Distribution]
 
 
 class Prior(keras.layers.Layer):
-    """A layer that holds what p(z) needs; float32 always."""
+    """A layer that holds the parameters of p(z), always in float32."""
 
-    components: int | None = None  # how many parts p(z|c) it has, which `component` gives
+    components: int | None = None  # the number of components p(z|c), which `component` returns
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def build(self, code_shape, input_shape=None):
-        """Makes the weights, for codes `(None, d)` and inputs `(None, …)`."""
+        """Create the weights, for codes `(None, d)` and inputs `(None, …)`."""
         self.code_shape = tuple(code_shape[1:])
         self.built = True
 
     def get_build_config(self):
-        """Nothing: the model that has the prior builds it."""
+        """Return nothing: the model that has the prior builds it."""
 
     def build_from_config(self, config):
-        """Leaves it to the model that is loaded to build its prior, as a new model does."""
+        """Do nothing: a loaded model builds its prior, as a new model does."""
 
     def distribution(self, posterior: Posterior | None = None) -> Distribution:
-        """p(z).
+        """Return p(z).
 
         Args:
-            posterior: x ↦ q(z|x), for the prior that is made of posteriors.
+            posterior: x ↦ q(z|x), for a prior that is made of posteriors.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `distribution`.")
 
@@ -74,11 +74,12 @@ class MixturePrior(Prior):
     """Σ_c π_c N(μ_c, σ_c²): a prior with several modes.
 
     Args:
-        means: The μ_c, `(components, d)`; or how many components, with μ_c drawn from N(0, I).
+        means: The μ_c, `(components, d)`; or the number of components, with μ_c drawn from
+            N(0, I).
         stddev: σ_c: one number, or an array that broadcasts to the means.
         weights: The π_c, `(components,)`; equal ones by default.
-        learned: Whether μ, σ and π are learned.
-        seed: Of means that are drawn.
+        learned: If True, μ, σ and π are learned.
+        seed: Seed of means that are drawn.
 
     Example:
 
@@ -121,7 +122,7 @@ class MixturePrior(Prior):
 
     @classmethod
     def ring(cls, modes: int = 10, radius: float = 4.0, stddev: float = 0.5, **kwargs) -> Self:
-        """Equal modes on a circle in the plane: `kerasae.distributions.Mixture.ring` as a prior."""
+        """Return `kerasae.distributions.Mixture.ring` as a prior: equal modes on a circle."""
         ring = distributions.Mixture.ring(modes, radius, stddev)
         return cls(ops.convert_to_numpy(ring.components.mean), stddev, **kwargs)
 
@@ -170,7 +171,7 @@ class MixturePrior(Prior):
         )
 
     def component(self, index: Any) -> distributions.Normal:
-        """N(μ_c, σ_c²) of one component, or one for each of several whole numbers."""
+        """Return N(μ_c, σ_c²) of one component, or one for each number of an integer array."""
         index = ops.convert_to_tensor(index, "int32")
         means, log_variances = (ops.take(w, index, axis=0) for w in (self.mu, self.log_variance))
         return distributions.Normal(means, log_variances, 1)
@@ -186,15 +187,16 @@ class MixturePrior(Prior):
 
 @keras.saving.register_keras_serializable("kerasae")
 class PseudoInputs(Prior):
-    """p(z) = 1/K Σ_k q(z|u_k), the u_k learned: the prior that follows the posteriors.
+    """p(z) = 1/K Σ_k q(z|u_k) with learned u_k: a prior that follows the posteriors.
 
     The best prior for the bound is the aggregated posterior, the mean of q(z|x) over all
-    examples; this is its affordable version. The encoder must give a diagonal posterior.
+    examples; this mixture approximates it at a lower cost. The encoder must give a diagonal
+    posterior.
 
     Args:
-        count: K, how many pseudo-inputs; or examples to begin with, `(K, …)`, which is better.
-        interval: Where the numbers of an input lie, or `None` for anywhere.
-        seed: Of pseudo-inputs that are drawn.
+        count: The number K of pseudo-inputs; or examples to begin with, `(K, …)`, which is better.
+        interval: Range of the numbers of an input, or `None` for no limits.
+        seed: Seed of pseudo-inputs that are drawn.
 
     Example:
 
@@ -238,7 +240,7 @@ class PseudoInputs(Prior):
 
     @property
     def inputs(self) -> Any:
-        """The u_k: w itself, or low + (high − low) σ(w) where there is an interval."""
+        """Return the u_k: w itself, or low + (high − low) σ(w) if there is an interval."""
         raw = ops.convert_to_tensor(self.raw)
         if self.interval is None:
             return raw
@@ -260,9 +262,9 @@ class PseudoInputs(Prior):
 
 
 class _Rows(Distribution):
-    """Rows of a table, each as often as any other: of `size` rows from `first` on.
+    """The uniform distribution over `size` rows of a table, from `first` on.
 
-    Both may be numbers, or tensors with one for each of several draws.
+    Both may be numbers, or tensors with a number for each of several draws.
     """
 
     continuous = False  # there is no density
@@ -283,13 +285,13 @@ class _Rows(Distribution):
 class SamplesPrior(Prior):
     """A prior that is known by samples only: each draw is one of the given points.
 
-    For what asks for samples and no density, such as an `AdversarialAutoencoder`. Some thousand
-    points are enough; they are kept in the configuration.
+    It is for models that need samples and no density, such as an `AdversarialAutoencoder`. A few
+    thousand points are enough; they are kept in the configuration.
 
     Args:
         points: Array `(n, …)`.
-        labels: Whole numbers from 0 on, one for each point, where the prior has a part p(z|c) for
-            each class; `None` where not.
+        labels: Whole numbers from 0 on, one for each point, if the prior has a component p(z|c)
+            for each class; `None` if not.
 
     Example:
 
@@ -316,7 +318,7 @@ class SamplesPrior(Prior):
                     "`labels` leaves a class without points, expected whole numbers from 0 on, "
                     "each of them at least once."
                 )
-            order = np.argsort(labels, kind="stable")  # the points of a class in a row
+            order = np.argsort(labels, kind="stable")  # the points of a class lie together
             points, self.labels = points[order], labels[order]
             self.components = int(labels.max()) + 1
         self.points = points
@@ -333,7 +335,7 @@ class SamplesPrior(Prior):
         return _Rows(ops.convert_to_tensor(self.points), 0, len(self.points))
 
     def component(self, index: Any) -> Distribution:
-        """p(z|c): the points of one class, or of one for each of several whole numbers."""
+        """Return p(z|c), the points of a class, or one for each number of an integer array."""
         if self.labels is None:
             raise ValueError("`labels` is None, expected a label for each point, to have parts.")
         sizes = np.bincount(self.labels).astype("int32")
@@ -348,10 +350,10 @@ class SamplesPrior(Prior):
 
 
 def get(name: str, value: Any) -> Prior:
-    """The prior itself, or N(0, I) for `None`.
+    """Return the prior itself, or N(0, I) for `None`.
 
     Args:
-        name: The argument's name, for the message.
+        name: Name of the argument, for the error message.
         value: A prior or `None`.
     """
     if value is None:

@@ -1,4 +1,4 @@
-"""What all distributions share: the divergence by samples, and the shapes."""
+"""The base class of the distributions: shapes, and the divergence by samples."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SYMBOLIC = (keras.Variable, keras.KerasTensor)
 
 
 class Distribution:
-    """What all distributions share; `parameter` is the tensor that has the full shape."""
+    """Base class of all distributions; `parameter` is the tensor that has the full shape."""
 
     continuous = True
     shaped_by = "mean"  # the argument that has the full shape
@@ -37,18 +37,18 @@ class Distribution:
         self.event_shape = tuple(parameter.shape[-event_axes:])
 
     def sample(self, count: int | None = None, seed: Seed = None) -> Tensor:
-        """Draws one value for each example, or `count` of them along a new first axis."""
+        """Draw one value for each example, or `count` of them along a new first axis."""
         raise NotImplementedError(f"{type(self).__name__} has no `sample`.")
 
     def _examples(self, count: int | None) -> int:
         """Return which axis of `count` samples counts the examples of a batch.
 
-        A prior has no batch: there each sample is one of an example.
+        A prior has no batch: there each sample counts as an example.
         """
         return 1 if count is not None and self.batch_shape else 0
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The log density (log probability) of `value`, in nats, one number for each example."""
+        """Return the log density (log probability) of `value` in nats, a number per example."""
         raise NotImplementedError(f"{type(self).__name__} has no `log_prob`.")
 
     def kl(
@@ -58,16 +58,16 @@ class Distribution:
         seed: Seed = None,
         z: Tensor | None = None,
     ) -> Tensor:
-        """KL(self‖other) in nats, one number for each example.
+        """Return KL(self‖other) in nats, one number for each example.
 
-        Where there is no closed form it is the mean of log q(z) − log p(z) over z ~ q = self,
-        which can be slightly negative where both are almost equal.
+        If there is no closed form, it is the mean of log q(z) − log p(z) over z ~ q = self,
+        which can be slightly negative if both are almost equal.
 
         Args:
             other: The distribution p, of the same event shape.
-            count: How many samples of each example, where it samples.
-            seed: Of these samples.
-            z: Samples of self that are at hand, `(count, …)`, to take in their place.
+            count: Number of samples per example, if there is no closed form.
+            seed: Seed of these samples.
+            z: Samples of self, `(count, …)`, to use instead of new ones.
         """
         if not isinstance(other, Distribution):
             raise ValueError(f"`other` is of type {type(other).__name__}, expected a distribution.")
@@ -98,11 +98,11 @@ class Distribution:
         return None
 
     def _sum(self, values: Tensor) -> Tensor:
-        """Sums over the axes of one example."""
+        """Sum over the axes of one example."""
         return ops.sum(values, axis=tuple(range(-self.event_axes, 0)))
 
     def _value(self, value: Tensor) -> Tensor:
-        """Returns `value` in float32 if its shape fits, for (n, 28, 28) − (n, 28, 28, 1) runs."""
+        """Cast to float32 and check the shape: (n, 28, 28) − (n, 28, 28, 1) would broadcast."""
         value = float32(value)
         shape = tuple(value.shape)
         batch, event = shape[: -self.event_axes], shape[-self.event_axes :]
@@ -114,11 +114,11 @@ class Distribution:
         return value
 
 
-# Tensors and shapes. A size of `None` is one that only the running graph knows.
+# Tensors and shapes. A size of `None` is known only when the graph runs.
 
 
 def numbers(name: str, value: Any) -> Tensor:
-    """Return a parameter as a tensor in float32, if it is of numbers."""
+    """Return a parameter as a float32 tensor; raise `ValueError` if it does not hold numbers."""
     given = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
     if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in given):
         try:
@@ -139,7 +139,7 @@ def float32(value: Any) -> Tensor:
 
 
 def spread(x: Tensor, over: Tensor) -> Tensor:
-    """Repeats x along the axes that only the other tensor has."""
+    """Repeat x along the axes that only the other tensor has."""
     return x + ops.zeros_like(over)
 
 
@@ -150,13 +150,13 @@ def _equal(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool
 
 
 def broadcasts(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
-    """Whether the two shapes broadcast with each other."""
+    """Return whether the two shapes broadcast with each other."""
     pairs = zip(reversed(shape), reversed(other), strict=False)
     return all(a == b or None in (a, b) or 1 in (a, b) for a, b in pairs)
 
 
 def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> None:
-    """Raises unless the value broadcasts to the target's shape as it is."""
+    """Raise `ValueError` unless the value broadcasts to the target's shape."""
     shape, whole = tuple(value.shape), tuple(target.shape)
     pairs = zip(reversed(shape), reversed(whole), strict=False)
     if len(shape) > len(whole) or any(None not in (a, b) and a not in (1, b) for a, b in pairs):
@@ -168,7 +168,7 @@ def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> No
 
 def noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
     """Return a tensor's shape, or that of `count` of them along a new first axis."""
-    if not (count is None or ops.is_tensor(count)):  # a size that only the running graph knows
+    if not (count is None or ops.is_tensor(count)):  # a tensor is known only when the graph runs
         checks.positive("count", count)
     first = () if count is None else (count,)
     return (*first, *ops.shape(like))

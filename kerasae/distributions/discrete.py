@@ -1,4 +1,4 @@
-"""Distributions over what is on or off, or one of several classes, by logits."""
+"""Discrete distributions by logits: Bernoulli (on or off) and categorical (one of k classes)."""
 
 import keras
 from keras import ops
@@ -12,12 +12,12 @@ class Bernoulli(Distribution):
 
         log p(x) = −Σ [x log(1 + e^(−l)) + (1 − x) log(1 + e^l)]
 
-    For grey values x in [0, 1] that is the cross-entropy. Samples are 0 or 1 and carry no
-    gradient.
+    For grey values x in [0, 1] this is the negative cross entropy. Samples are 0 or 1 and carry
+    no gradient.
 
     Args:
         logits: l, the decoder's output before a sigmoid.
-        event_axes: How many of the last axes are one example.
+        event_axes: Number of last axes that are one example.
 
     Example:
 
@@ -36,7 +36,7 @@ class Bernoulli(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The probabilities p."""
+        """Return the probabilities p."""
         return ops.sigmoid(self.logits)
 
     def sample(self, count=None, seed=None):
@@ -54,8 +54,8 @@ class Bernoulli(Distribution):
     def _closed_kl(self, other):
         if not isinstance(other, Bernoulli):
             return None
-        on = ops.softplus(-other.logits) - ops.softplus(-self.logits)  # log of p over the other's
-        off = ops.softplus(other.logits) - ops.softplus(self.logits)  # the same of 1 − p
+        on = ops.softplus(-other.logits) - ops.softplus(-self.logits)  # log p/p', p' the other's
+        off = ops.softplus(other.logits) - ops.softplus(self.logits)  # log (1 − p)/(1 − p')
         return self._sum(self.mean * on + ops.sigmoid(-self.logits) * off)
 
 
@@ -64,12 +64,12 @@ class Categorical(Distribution):
 
         log p(x) = Σ x log softmax(l)
 
-    Values are one-hot vectors in float32, along the last axis; `log_prob` takes labels too,
-    which are whole numbers by dtype. Samples carry no gradient.
+    Values are one-hot vectors in float32, along the last axis. `log_prob` also takes labels,
+    which are recognized by their integer dtype. Samples carry no gradient.
 
     Args:
         logits: l, `(…, classes)`.
-        event_axes: How many of the last axes are one example, the classes' axis included.
+        event_axes: Number of last axes that are one example, the classes' axis included.
 
     Example:
 
@@ -88,7 +88,7 @@ class Categorical(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The probabilities softmax(l)."""
+        """Return the probabilities softmax(l)."""
         return ops.softmax(self.logits)
 
     def sample(self, count=None, seed=None):

@@ -1,4 +1,4 @@
-"""The Laplace distribution: the likelihood whose error is the absolute one."""
+"""The Laplace distribution: as a likelihood, its error is the absolute error."""
 
 import math
 
@@ -21,8 +21,8 @@ class Laplace(Distribution):
 
     Args:
         mean: μ.
-        log_scale: log b; broadcasts to the mean. The standard deviation is √2 b.
-        event_axes: How many of the last axes are one example.
+        log_scale: log b, which broadcasts to the mean. The standard deviation is √2 b.
+        event_axes: Number of last axes that are one example.
 
     Example:
 
@@ -39,7 +39,7 @@ class Laplace(Distribution):
         check_fits("log_scale", self.log_scale, "mean", self.mean)
 
     def sample(self, count=None, seed=None):
-        # The difference of two exponential numbers, −log u each.
+        # The difference of two exponentially distributed numbers, −log u each.
         axis = self._examples(count)
         first = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
         second = ops.log(noise.uniform(noise_shape(self.mean, count), noise.another(seed), axis))

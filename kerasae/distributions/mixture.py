@@ -24,12 +24,13 @@ class Mixture(Distribution):
 
         log p(z) = log Σ_c exp(log π_c + log N(z; μ_c, σ_c²))
 
-    Fixed where its parameters are numbers, learned where they are weights. Through `sample`
-    gradients reach the means and variances, not the choice of a component, thus not π.
+    The mixture is fixed if its parameters are numbers, and learned if they are weights. Through
+    `sample`, gradients reach the means and variances, but not the choice of a component, thus
+    not π.
 
     Args:
         means: μ_c, `(…, components, d)`.
-        log_variances: log σ_c²; broadcasts to the means.
+        log_variances: log σ_c², which broadcasts to the means.
         logits: log π_c up to a constant, `(…, components)`; `None` for equal weights.
 
     Example:
@@ -56,12 +57,12 @@ class Mixture(Distribution):
 
     @classmethod
     def ring(cls, modes: int = 10, radius: float = 4.0, stddev: float = 0.5) -> Self:
-        """Equal modes in the plane, on a circle around 0, the first of them at (radius, 0).
+        """Return equal modes in the plane on a circle around 0, the first of them at (radius, 0).
 
         Args:
-            modes: How many.
-            radius: Of the circle that their centres lie on.
-            stddev: σ of each mode.
+            modes: Number of modes.
+            radius: Radius of the circle that their centres lie on.
+            stddev: Standard deviation σ of each mode.
 
         Example:
 
@@ -78,12 +79,12 @@ class Mixture(Distribution):
 
     @property
     def weights(self) -> Tensor:
-        """π_c, of sum 1."""
+        """Return π_c, whose sum is 1."""
         return self.choice.mean
 
     @property
     def mean(self) -> Tensor:
-        """Σ_c π_c μ_c."""
+        """Return Σ_c π_c μ_c."""
         return ops.sum(self.weights[..., None] * self.components.mean, axis=-2)
 
     def sample(self, count=None, seed=None):
@@ -95,5 +96,5 @@ class Mixture(Distribution):
         return mean + stddev * noise.normal(shape, noise.another(seed), examples)
 
     def log_prob(self, value):
-        value = self._value(value)[..., None, :]  # against every component
+        value = self._value(value)[..., None, :]  # an axis for the components
         return ops.logsumexp(self.choice.log_weights + self.components.log_prob(value), axis=-1)

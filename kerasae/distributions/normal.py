@@ -1,4 +1,4 @@
-"""Normal distributions: z = μ + σε, and with correlations z = μ + Bε, where ε ~ N(0, I)."""
+"""Normal distributions: z = μ + σε, and with correlations z = μ + Bε, with ε ~ N(0, I)."""
 
 import math
 from typing import Self
@@ -20,18 +20,18 @@ from kerasae.engine import noise
 
 
 class Normal(Distribution):
-    """N(μ, diag σ²): every number on its own, by its mean and log σ².
+    """N(μ, diag σ²): independent normal numbers, by their means and log σ².
 
         z = μ + σε,   log p(z) = −½ Σ [(z − μ)²/σ² + log σ² + log 2π]
 
-    As a likelihood, −log p(x|z) is the squared error over 2σ² plus log σ: `log_variance` may be
-    a fixed number, a weight (which a layer should add with `autocast=False`, so that it is
-    float32 there too), or the network's.
+    As a likelihood, −log p(x|z) is the squared error over 2σ² plus log σ, up to a constant.
+    `log_variance` may be a fixed number, an output of the network, or a weight. A layer should
+    add this weight with `autocast=False`, so that it stays float32 under mixed precision.
 
     Args:
         mean: μ.
-        log_variance: log σ²; broadcasts to the mean.
-        event_axes: How many of the last axes are one example.
+        log_variance: log σ², which broadcasts to the mean.
+        event_axes: Number of last axes that are one example.
 
     Example:
 
@@ -54,7 +54,7 @@ class Normal(Distribution):
 
     @classmethod
     def standard(cls, *shape: int) -> Self:
-        """N(0, I) for examples of the given shape.
+        """Return N(0, I) for examples of the given shape.
 
         Example:
 
@@ -65,7 +65,7 @@ class Normal(Distribution):
 
     @property
     def stddev(self) -> Tensor:
-        """σ; broadcasts to the mean."""
+        """Return σ, which broadcasts to the mean."""
         return ops.exp(0.5 * self.log_variance)
 
     def _noise(self, count, seed):
@@ -75,7 +75,7 @@ class Normal(Distribution):
         return self.mean + self.stddev * self._noise(count, seed)  # μ + σε
 
     def log_prob(self, value):
-        # Divided before it is squared, so that the square of a large distance does not overflow.
+        # The distance is divided before it is squared: the square of a large one would overflow.
         distance = (self._value(value) - self.mean) * ops.exp(-0.5 * self.log_variance)
         return -0.5 * self._sum(distance**2 + self.log_variance + math.log(2 * math.pi))
 
@@ -90,21 +90,21 @@ class Normal(Distribution):
         return 0.5 * self._sum(distance**2 + ops.expm1(log_ratio) - log_ratio)
 
     def _factor(self) -> Tensor:
-        """B = diag σ."""
+        """Return B = diag σ."""
         stddev = spread(self.stddev, self.mean)
         return stddev[..., None] * ops.eye(self.event_shape[-1], dtype="float32")
 
     def _whiten(self, columns: Tensor) -> Tensor:
-        """B⁻¹ times the columns, where B = diag σ."""
+        """Return B⁻¹ times the columns, with B = diag σ."""
         return columns * spread(ops.exp(-0.5 * self.log_variance), self.mean)[..., None]
 
     def _log_diagonal(self) -> Tensor:
-        """The numbers log B_ii."""
+        """Return the numbers log B_ii."""
         return 0.5 * spread(self.log_variance, self.mean)
 
 
 class FullNormal(Distribution):
-    """N(μ, BBᵀ) with correlations: B is lower triangular, without a 0 on its diagonal.
+    """N(μ, BBᵀ), with correlations: B is lower triangular, without a 0 on its diagonal.
 
         z = μ + Bε,   log p(z) = −½ ‖B⁻¹(z − μ)‖² − Σ log |B_ii| − ½ d log 2π
 
@@ -112,8 +112,8 @@ class FullNormal(Distribution):
 
     Args:
         mean: μ, `(…, d)`.
-        factor: B, `(…, d, d)`, of which only the lower triangle is read; `triangular` makes it
-            from a network's output.
+        factor: B, `(…, d, d)`. Only its lower triangle is read. `triangular` makes it from a
+            network's output.
 
     Example:
 
@@ -143,7 +143,7 @@ class FullNormal(Distribution):
 
     @property
     def covariance(self) -> Tensor:
-        """Σ = BBᵀ."""
+        """Return Σ = BBᵀ."""
         return ops.matmul(self.factor, ops.swapaxes(self.factor, -1, -2))
 
     def sample(self, count=None, seed=None):
@@ -160,7 +160,7 @@ class FullNormal(Distribution):
         if not isinstance(other, (Normal, FullNormal)):
             return None
         # With other = N(m, CCᵀ) and M = C⁻¹B, which is triangular with M_ii = B_ii / C_ii:
-        # ½ (‖M‖² + ‖C⁻¹(μ − m)‖² − d − 2 Σ log M_ii), the diagonal's part of it together.
+        # ½ (‖M‖² + ‖C⁻¹(μ − m)‖² − d − 2 Σ log M_ii); the diagonal's terms are added together.
         below = other._whiten(self.factor) * ops.tril(
             ops.ones(self.factor.shape[-2:], "float32"), -1
         )
@@ -170,20 +170,20 @@ class FullNormal(Distribution):
         return 0.5 * self._sum(ops.sum(below**2, axis=-1) + distance**2 + diagonal)
 
     def _whiten(self, columns: Tensor) -> Tensor:
-        """B⁻¹ times the columns, by forward substitution."""
-        factor = spread(self.factor, columns[..., :1])  # engines differ in what they broadcast
+        """Return B⁻¹ times the columns, by forward substitution."""
+        factor = spread(self.factor, columns[..., :1])  # backends differ in what they broadcast
         return ops.solve_triangular(factor, spread(columns, factor[..., :1]), lower=True)
 
     def _log_diagonal(self) -> Tensor:
-        """The numbers log |B_ii|."""
+        """Return the numbers log |B_ii|."""
         return ops.log(ops.abs(ops.diagonal(self.factor, axis1=-2, axis2=-1)))
 
 
 def triangular(values: Tensor) -> Tensor:
-    """The factor B of a `FullNormal` from d(d + 1)/2 numbers that may be anything.
+    """Return the factor B of a `FullNormal` from any d(d + 1)/2 numbers.
 
-    The first d numbers v give the diagonal, B_ii = exp(½ v_i), so that they are log-variances
-    where the others are 0; these follow below the diagonal, row by row.
+    The first d numbers v give the diagonal, B_ii = exp(½ v_i): they are log-variances if the
+    others are 0. The others fill the triangle below the diagonal, row by row.
 
     Args:
         values: `(…, d(d + 1)/2)`, such as the output of a dense layer.
