@@ -274,9 +274,9 @@ def test_real_set_prepared_and_read(home, monkeypatch, offline_mnist):
     monkeypatch.setenv("KERASAE_DATASET", "mnist")
     first, second = load("digits", train=7, test=3)
     assert np.array_equal(first.x, train.x[:7]) and np.array_equal(second.x, test.x[:3])
-    with pytest.raises(ValueError, match=r"test must be at most 15 for mnist; got 16\."):
+    with pytest.raises(ValueError, match=r"`test` is 16, expected at most 15 for mnist\."):
         load("mnist", test=16)
-    with pytest.raises(ValueError, match=r"n must be at most 30 for mnist; got 31\."):
+    with pytest.raises(ValueError, match=r"`n` is 31, expected at most 30 for mnist\."):
         stream("mnist", n=31)
 
 

@@ -134,16 +134,19 @@ def test_any_size(size):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: faces.render({"hat": 1}), "factors has 'hat', expected some of smile, glasses"),
-        (lambda: faces.render({"smile": 1.5}), r"factors\['smile'\] holds 1.5, expected -1 to 1"),
+        (
+            lambda: faces.render({"hat": 1}),
+            "`factors` holds 'hat', expected some of smile, glasses",
+        ),
+        (lambda: faces.render({"smile": 1.5}), r"factors\['smile'\]` holds 1.5, expected -1 to 1"),
         (lambda: faces.render({"glasses": 0.5}), "holds 0.5, expected an index from 0 to 1"),
         (lambda: faces.render({"hair_style": -1}), "holds -1, expected an index from 0 to 5"),
         (
             lambda: faces.render({}, size=15),
-            "size is 15, expected a whole number of pixels from 16",
+            "`size` is 15, expected a whole number of at least 16",
         ),
-        (lambda: faces.generate(True), "n is True"),
-        (lambda: faces.sample_factors(2, vary=["grin"]), "vary names 'grin'"),
+        (lambda: faces.generate(True), "`n` is True"),
+        (lambda: faces.sample_factors(2, vary=["grin"]), "`vary` holds 'grin'"),
     ],
 )
 def test_bad_input_is_one_sentence(call, message):

@@ -378,16 +378,22 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (changed(y_test=None), "missing: y_test"),
-        (changed(x_train=np.zeros((30, 28, 28))), "x_train must be uint8 .* got float64"),
-        (changed(x_test=np.zeros((15, 32, 32, 3), "uint8")), r"x_test must be .*got .*\(15, 32"),
-        (changed(x_test=np.zeros((15, 784), "uint8")), "x_test must be"),
-        (changed(x_train=np.zeros((0, 28, 28), "uint8")), "x_train must be"),
-        (changed(y_train=np.zeros(29, "int64")), r"y_train must be integers of shape \(30,\)"),
-        (changed(y_train=np.zeros((30, 1), "int64")), "y_train must be integers of shape"),
-        (changed(y_train=np.zeros(30)), "y_train must be integers .* got float64"),
-        (changed(y_test=np.full(15, 10)), r"y_test must lie in 0 … 9; got 10 … 10"),
-        (changed(y_test=np.full(15, -1)), "y_test must lie in"),
+        (changed(y_test=None), "lacks y_test, expected"),
+        (changed(x_train=np.zeros((30, 28, 28))), "`x_train` is float64 .*, expected uint8"),
+        (changed(x_test=np.zeros((15, 32, 32, 3), "uint8")), r"`x_test` is .*\(15, 32.*, expected"),
+        (changed(x_test=np.zeros((15, 784), "uint8")), "`x_test` is uint8"),
+        (changed(x_train=np.zeros((0, 28, 28), "uint8")), "`x_train` is uint8"),
+        (
+            changed(y_train=np.zeros(29, "int64")),
+            r"`y_train` is .*, expected integers of shape \(30,\)",
+        ),
+        (
+            changed(y_train=np.zeros((30, 1), "int64")),
+            "`y_train` is int64 .*, expected integers of shape",
+        ),
+        (changed(y_train=np.zeros(30)), "`y_train` is float64 .*, expected integers"),
+        (changed(y_test=np.full(15, 10)), "`y_test` holds labels from 10 to 10, expected 0 to 9"),
+        (changed(y_test=np.full(15, -1)), "`y_test` holds labels from -1 to -1"),
         (changed(y_test=np.array([print] * 15)), "cannot be read: .*pickle"),
     ],
 )
@@ -437,9 +443,9 @@ def test_a_flipped_bit_in_a_local_file_never_changes_data(home):
 
 def test_more_images_than_there_are(home):
     put(home, **numbers())
-    with pytest.raises(ValueError, match=r"train must be at most 30 for mnist; got 31\."):
+    with pytest.raises(ValueError, match=r"`train` is 31, expected at most 30 for mnist\."):
         load("mnist", train=31)
-    with pytest.raises(ValueError, match=r"n must be at most 30 for mnist; got 31\."):
+    with pytest.raises(ValueError, match=r"`n` is 31, expected at most 30 for mnist\."):
         stream("mnist", n=31)
 
 
@@ -466,10 +472,12 @@ def test_digits_is_strokes_or_what_the_environment_names(home, monkeypatch):
     assert equal(load("digits")[0], load("mnist")[0])
     assert not np.array_equal(small("strokes")[0].x, small("digits")[0].x)
     monkeypatch.setenv("KERASAE_DATASET", "minst")
-    with pytest.raises(ValueError, match="got 'minst', did you mean \"mnist\""):
+    with pytest.raises(ValueError, match=r"is 'minst', expected .* Did you mean \"mnist\""):
         load("digits")
     monkeypatch.setenv("KERASAE_DATASET", "faces")
-    with pytest.raises(ValueError, match=r"KERASAE_DATASET must be one of strokes, mnist"):
+    with pytest.raises(
+        ValueError, match=r"KERASAE_DATASET` is 'faces', expected one of strokes, mnist"
+    ):
         load("digits")
 
 
@@ -478,21 +486,23 @@ def test_digits_is_strokes_or_what_the_environment_names(home, monkeypatch):
     ("typo", "meant"), [("stroke", "strokes"), ("MNIST", "mnist"), ("fases", "faces")]
 )
 def test_a_typo_gets_the_closest_name(way, typo, meant):
-    with pytest.raises(ValueError, match=f"got '{typo}', did you mean \"{meant}\""):
+    with pytest.raises(
+        ValueError, match=f"`name` is '{typo}', expected .* Did you mean \"{meant}\""
+    ):
         way(typo)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"train": 0}, "train must be a positive integer or None; got 0"),
-        ({"test": -1}, "test must be"),
-        ({"test": True}, "test must be"),
-        ({"train": 2.5}, "train must be"),
-        ({"seed": -1}, "seed must be an integer from 0 on; got -1"),
-        ({"seed": None}, "seed must be"),
-        ({"size": 32}, "size must be None for strokes, which has one size; got 32"),
-        ({"via": "web"}, 'via must be None or "tfds"; got'),
+        ({"train": 0}, "`train` is 0, expected a whole number of at least 1 or None"),
+        ({"test": -1}, "`test` is -1"),
+        ({"test": True}, "`test` is True"),
+        ({"train": 2.5}, "`train` is 2.5"),
+        ({"seed": -1}, "`seed` is -1, expected a whole number of at least 0"),
+        ({"seed": None}, "`seed` is None"),
+        ({"size": 32}, "`size` is 32, expected None for strokes, which has one size"),
+        ({"via": "web"}, "`via` is 'web', expected None or 'tfds'"),
     ],
 )
 def test_bad_arguments_of_load(arguments, message):
@@ -503,12 +513,12 @@ def test_bad_arguments_of_load(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a positive integer"),
-        ({"batch_size": None}, "batch_size must be a positive integer"),
-        ({"n": 0}, "n must be"),
-        ({"split": "valid"}, 'split must be "train" or "test"; got'),
-        ({"seed": "a"}, "seed must be"),
-        ({"size": 64}, "size must be None for strokes"),
+        ({"batch_size": 0}, "`batch_size` is 0, expected a whole number of at least 1"),
+        ({"batch_size": None}, "`batch_size` is None, expected a whole number of at least 1"),
+        ({"n": 0}, "`n` is 0"),
+        ({"split": "valid"}, "`split` is 'valid', expected 'train' or 'test'"),
+        ({"seed": "a"}, "`seed` is 'a'"),
+        ({"size": 64}, "`size` is 64, expected None for strokes"),
     ],
 )
 def test_bad_arguments_of_stream(arguments, message):
@@ -517,7 +527,7 @@ def test_bad_arguments_of_stream(arguments, message):
 
 
 def test_size_belongs_to_embedded_sets():
-    with pytest.raises(ValueError, match="size must be None for mnist"):
+    with pytest.raises(ValueError, match="`size` is 32, expected None for mnist"):
         load("mnist", size=32)
 
 
@@ -580,7 +590,7 @@ def test_stream_of_an_embedded_set():
     parts = list(batches)
     assert [len(x) for x, _ in parts] == [8, 8, 4]
     for index in (-1, 3):
-        with pytest.raises(IndexError, match="index must be in 0 … 2"):
+        with pytest.raises(IndexError, match=r"`index` is .*, expected 0 to 2"):
             batches[index]
     different = [
         stream("strokes", 8, n=20, labels=True)[0],
@@ -629,7 +639,7 @@ def test_split():
     assert repr(split) == "Split(9 images 28×28×1, labels 0–8, factors width)"
     assert split[2:4].y.tolist() == [2, 3] and split[2:4].factors["width"].tolist() == [2.0, 3.0]
     assert len(split[split.y > 5]) == 3 and "0 images" in repr(split[:0])
-    with pytest.raises(TypeError, match="takes a slice or an array"):
+    with pytest.raises(TypeError, match="expected a slice or an array"):
         split[0]
     with pytest.raises(AttributeError):
         split.x = None
@@ -644,7 +654,7 @@ def test_per_class_takes_the_first_of_each(count):
     expected = [place for label in (4, 7, 9) for place in np.flatnonzero(labels == label)[:count]]
     assert few.factors["place"].tolist() == expected
     for wrong in (0, 6):
-        with pytest.raises(ValueError, match=f"count={wrong}, expected 1 to 5"):
+        with pytest.raises(ValueError, match=f"`count` is {wrong}, expected 1 to 5"):
             split.per_class(wrong)
     with pytest.raises(ValueError, match="expected 1 to 0"):
         split[:0].per_class()

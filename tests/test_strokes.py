@@ -221,17 +221,20 @@ def test_scalars_broadcast_and_missing_factors_are_neutral():
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        ({"digit": 3, "slope": 1}, r"unknown names \['slope'\]"),
-        ({"slant": 3.0}, r"'slant' must lie in \[-1.0, 1.0\], received 3.0"),
-        ({"thickness": [2.0, np.nan]}, r"'thickness' must lie in \[1.0, 6.0\], received nan"),
-        ({"digit": 10}, r"'digit' must lie in \[0, 9\], received 10"),
-        ({"digit": 2.5}, r"'digit' must be integers, received 2.5"),
-        ({"digit": "three"}, r"'digit' must be numbers, received 'three'"),
-        ({"digit": [0, 1], "style": 5}, r"'style' must be below 3 for digit 1, received 5"),
-        ({"digit": [[1]]}, r"'digit' has shape \(1, 1\), expected a number or \(n,\)"),
-        ({"wobble": np.zeros(5)}, r"'wobble' has shape \(5,\), expected \(78,\) or \(n, 78\)"),
-        ({"wobble": np.full(78, 9.0)}, r"'wobble' must lie in \[-4.0, 4.0\], received 9.0"),
-        ({"digit": [1, 2], "width": [1, 1, 1]}, r"one common length.*'digit': 2, 'width': 3"),
+        ({"digit": 3, "slope": 1}, r"`factors` holds the names \['slope'\]"),
+        ({"slant": 3.0}, r"'slant'\]` holds 3.0, expected -1.0 to 1.0"),
+        ({"thickness": [2.0, np.nan]}, r"'thickness'\]` holds nan, expected 1.0 to 6.0"),
+        ({"digit": 10}, r"'digit'\]` holds 10.0, expected 0 to 9"),
+        ({"digit": 2.5}, r"'digit'\]` is 2.5, expected integers"),
+        ({"digit": "three"}, r"'digit'\]` is 'three', expected numbers"),
+        ({"digit": [0, 1], "style": 5}, r"'style'\]` holds 5, expected 0 to 2 for digit 1"),
+        ({"digit": [[1]]}, r"'digit'\]` has shape \(1, 1\), expected a number or \(n,\)"),
+        ({"wobble": np.zeros(5)}, r"'wobble'\]` has shape \(5,\), expected \(78,\) or \(n, 78\)"),
+        ({"wobble": np.full(78, 9.0)}, r"'wobble'\]` holds 9.0, expected -4.0 to 4.0"),
+        (
+            {"digit": [1, 2], "width": [1, 1, 1]},
+            r"lengths .*'digit': 2, 'width': 3.*, expected one length",
+        ),
     ],
 )
 def test_bad_factors_are_named_in_one_sentence(factors, message):
@@ -241,7 +244,7 @@ def test_bad_factors_are_named_in_one_sentence(factors, message):
 
 @pytest.mark.parametrize("n", [-1, 2.5, True, "ten"])
 def test_a_bad_number_of_images_is_named(n):
-    with pytest.raises(ValueError, match="n must be an integer of at least 0, received"):
+    with pytest.raises(ValueError, match=r"`n` is .*, expected a whole number of at least 0"):
         strokes.generate(n)
 
 

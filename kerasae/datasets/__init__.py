@@ -1,6 +1,6 @@
-"""What the models learn from: embedded procedural sets, real sets and toys.
+"""The data sets: embedded procedural sets, real sets and toys.
 
-Importing this needs NumPy only; Keras, TensorFlow and TensorFlow Datasets load when used.
+The import needs NumPy only; Keras, TensorFlow and TensorFlow Datasets are imported when used.
 """
 
 from kerasae.datasets import faces, shapes, strokes, toys

@@ -1,4 +1,4 @@
-"""Batches made when a model asks for them, on every backend: what `datasets.stream` hands out.
+"""Batches that are made on demand, on every backend: the data sets that `datasets.stream` returns.
 
 batch i = x[π(i·b), …, π((i+1)·b − 1)]      π the order of the pass
 """
@@ -24,23 +24,23 @@ class _Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
-            raise IndexError(f"index must be in 0 … {len(self) - 1}; got {index}.")
+            raise IndexError(f"`index` is {index}, expected 0 to {len(self) - 1}.")
         images, labels = self.fetch(index, min(self.batch_size, self.n - index * self.batch_size))
         x = scaled(images)
         return (x, labels) if self.labels else x
 
 
 class Drawn(_Batches):
-    """Batches of an embedded set, each drawn from (seed, split, index) and kept nowhere.
+    """Batches of an embedded set, each drawn from (seed, split, index) and never stored.
 
     Args:
-        name: the embedded set.
-        n: number of images.
-        batch_size: images a batch.
-        split: "train" or "test".
-        seed: the set's seed.
-        size: side of the images, for sets that have several.
-        labels: whether a batch is (x, y) instead of x.
+        name: The embedded set.
+        n: Number of images.
+        batch_size: Number of images in a batch.
+        split: Either "train" or "test".
+        seed: The set's seed.
+        size: Side of the images, for sets that have several.
+        labels: If True, a batch is (x, y) instead of x.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Drawn(_Batches):
 
 
 class Stored(_Batches):
-    """Batches of arrays in memory; a shuffled one takes its order from (seed, number of the pass).
+    """Batches of arrays in memory; the order of a shuffled pass is drawn from (seed, its number).
 
-    Keras may count one pass more than epochs, for its first look at the data.
+    Keras may count one pass more than epochs, because it first looks at the data.
 
     Args:
-        images: uint8 images (n, height, width, channels).
-        y: their labels.
-        batch_size: images a batch.
-        seed: None for the order of the arrays; else the seed of the order of every pass.
-        labels: whether a batch is (x, y) instead of x.
+        images: Images, uint8 of shape (n, height, width, channels).
+        y: Labels of the images.
+        batch_size: Number of images in a batch.
+        seed: Seed of the order of every pass; None keeps the order of the arrays.
+        labels: If True, a batch is (x, y) instead of x.
     """
 
     def __init__(

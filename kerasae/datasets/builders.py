@@ -1,15 +1,16 @@
-"""The road through TensorFlow Datasets: builders of the embedded sets, and reading real ones.
+"""TensorFlow Datasets: builders of the embedded sets, and reading of real ones.
 
 TensorFlow Datasets writes a set into an ``incomplete.…`` folder, which becomes the set when it is
-renamed, and every record carries a CRC. So a set is there as a whole or not at all. What no CRC
-shows, a file cut between two records or a wrong number in the set's description, shows in
+renamed, and every record carries a CRC. So a set is there as a whole or not at all. No CRC detects
+a file that is cut between two records, or a wrong number in the set's description. The equation
 
-    bytes of a split's files = bytes of its records + 16 · number of its records,
+    bytes of a split's files = bytes of its records + 16 · number of its records
 
-which is checked before anything is read: 16 bytes frame a record, its length and two CRCs.
+detects both, and is checked before anything is read: a record is framed by 16 bytes, its length
+and two CRCs.
 
 Importing this module registers the builders, so `tfds.load("strokes")` works too. It imports
-TensorFlow: `kerasae.datasets` does so only where it is needed.
+TensorFlow, so `kerasae.datasets` imports it only if it is needed.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ Arrays = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 
 @dataclass(eq=False)
 class Request(tfds.core.BuilderConfig):
-    """How an embedded set is asked for; its name is a folder of the prepared set."""
+    """A request for an embedded set; its name is a folder of the prepared set."""
 
     train: int = 12_000
     test: int = 2_000
@@ -46,11 +47,11 @@ class Request(tfds.core.BuilderConfig):
 
 
 class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Draws an embedded set; `image`, `label` and `factors` are the features of a record."""
+    """Builder of an embedded set; a record has the features `image`, `label` and `factors`."""
 
     @property
     def request(self) -> Request:
-        """How the set is asked for; the default numbers where nothing was said."""
+        """Return the request for the set, by default one with the default numbers."""
         return self.builder_config or Request(name="default")
 
     def origin(self) -> dict[str, int | str | None]:
@@ -80,7 +81,7 @@ class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict(self.origin()),
-            # Keep the order of drawing: this road and the short one then give equal arrays.
+            # Keep the order of drawing, so that both ways of loading return equal arrays.
             disable_shuffling=True,
         )
 
@@ -99,7 +100,7 @@ class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _version(name: str) -> tfds.core.Version:
-    """Return a drawing's version in the three numbers that TensorFlow Datasets wants."""
+    """Return a drawing's version as the three numbers that TensorFlow Datasets requires."""
     numbers = str(drawn.module(name).VERSION).split(".")
     return tfds.core.Version(".".join([*numbers, "0", "0"][:3]))
 
@@ -126,24 +127,24 @@ BUILDERS = {"strokes": Strokes, "shapes": Shapes, "faces": Faces}
 
 
 def folder() -> Path:
-    """Return where TensorFlow Datasets prepares."""
+    """Return the folder in which TensorFlow Datasets prepares sets."""
     return store.folder() / "tensorflow_datasets"
 
 
 def drawn_arrays(name: str, *, train: int, test: int, seed: int, size: int | None) -> list[Arrays]:
     """Prepare an embedded set and read it back.
 
-    What is damaged, or was drawn by other code, is prepared again with a warning.
+    A set that is damaged, or was drawn by other code, is prepared again with a warning.
 
     Args:
-        name: the embedded set.
-        train: number of training images.
-        test: number of test images.
-        seed: the set's seed.
-        size: side of the images, for sets that have several.
+        name: Name of the embedded set.
+        train: Number of training images.
+        test: Number of test images.
+        seed: The set's seed.
+        size: Side of the images, for sets that have several.
 
     Raises:
-        OSError: the set cannot be prepared.
+        OSError: If the set cannot be prepared.
     """
     size = drawn.full_size(name, size)
     title = f"train{train}-test{test}-seed{seed}{'' if size is None else f'-size{size}'}"
@@ -173,16 +174,16 @@ def _prepare_and_read(name: str, request: Request, where: Path) -> list[Arrays]:
 
 
 def real_arrays(name: str, counts: dict[str, int | None], advice: str) -> list[Arrays]:
-    """Read the first images of a real set, downloaded and prepared where it is not yet.
+    """Read the first images of a real set; download and prepare it first if necessary.
 
     Args:
-        name: the set's name in TensorFlow Datasets.
-        counts: split to number of images; None for all.
-        advice: what the user may do when the set cannot be had, for the error message.
+        name: Name of the set in TensorFlow Datasets.
+        counts: Number of images by split; None for all.
+        advice: Advice for the error message if the set cannot be obtained.
 
     Raises:
-        FileNotFoundError: the set is not prepared and cannot be downloaded.
-        ValueError: what is prepared is damaged.
+        FileNotFoundError: If the set is not prepared and cannot be downloaded.
+        ValueError: If the prepared set is damaged.
     """
     builder = _real(name, advice)
     for split, n in counts.items():
@@ -201,16 +202,16 @@ def real_batches(
     labels: bool,
     advice: str,
 ) -> tf.data.Dataset:
-    """Return a real set as batches, downloaded and prepared where it is not yet.
+    """Return a real set as batches; download and prepare it first if necessary.
 
     Args:
-        name: the set's name in TensorFlow Datasets.
-        batch_size: images a batch.
-        split: "train" or "test".
-        n: number of images; None for all.
-        seed: seed of the shuffling; None keeps the order.
-        labels: whether a batch is (x, y) instead of x.
-        advice: what the user may do when the set cannot be had, for the error message.
+        name: Name of the set in TensorFlow Datasets.
+        batch_size: Number of images in a batch.
+        split: Either "train" or "test".
+        n: Number of images; None for all.
+        seed: Seed of the shuffling; None keeps the order.
+        labels: If True, a batch is (x, y) instead of x.
+        advice: Advice for the error message if the set cannot be obtained.
     """
     builder = _real(name, advice)
     _check_number(builder, split, n, argument="n")
@@ -226,11 +227,11 @@ def real_batches(
 
 
 class _NotPrepared(Exception):
-    """A set is not prepared and cannot be, for the reason given."""
+    """A set is not prepared and cannot be, for the given reason."""
 
 
 def _real(name: str, advice: str) -> tfds.core.DatasetBuilder:
-    """Return the builder of a real set that is prepared."""
+    """Return the builder of a real set, prepared."""
     try:
         return _prepared(folder() / name, lambda: tfds.builder(name, data_dir=folder()))
     except _NotPrepared as error:
@@ -253,7 +254,7 @@ def _prepared(
         try:
             _reach(builder)
             builder.download_and_prepare()
-        except Exception as error:  # no network, no space, no permission: all end in one sentence
+        except Exception as error:  # no network, space or permission: all become one sentence
             # Another process may have been faster, and then the folder cannot be renamed.
             if not builder.data_path.exists():
                 raise _NotPrepared(store.one_line(error)) from error
@@ -264,21 +265,21 @@ def _prepared(
 
 
 def _reach(builder: tfds.core.DatasetBuilder) -> None:
-    """Raise at once when a set's first address cannot be reached.
+    """Raise at once if a set's first address cannot be reached.
 
     TensorFlow Datasets tries for minutes before it says the same.
     """
     addresses = list(builder.url_infos or ())
     if addresses:
         request = urllib.request.Request(addresses[0], method="HEAD")
-        # An answer of any kind, be it a refusal, shows that the host is there.
+        # An answer of any kind, even a refusal, shows that the host is there.
         with contextlib.suppress(urllib.error.HTTPError):
             urllib.request.urlopen(request, timeout=10).close()
 
 
 @contextlib.contextmanager
 def _damage(where: Path) -> Iterator[None]:
-    """Turn whatever a damaged set raises into one sentence that says what to delete."""
+    """Turn any error that a damaged set raises into one sentence that says what to delete."""
     try:
         yield
     except Exception as error:
@@ -303,11 +304,11 @@ def _check_number(
     """Check that a prepared set has as many images as asked for."""
     there = builder.info.splits[split].num_examples
     if n is not None and n > there:
-        raise ValueError(f"{argument} must be at most {there} for {builder.name}; got {n}.")
+        raise ValueError(f"`{argument}` is {n}, expected at most {there} for {builder.name}.")
 
 
 def _records(builder: tfds.core.DatasetBuilder, split: str, n: int | None) -> tf.data.Dataset:
-    """Return a split's first records one after the other, whatever the number of its files."""
+    """Return a split's first records in order, for any number of files."""
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     part = split if n is None else f"{split}[:{n}]"
     return builder.as_dataset(split=part, shuffle_files=False, read_config=config)
@@ -328,7 +329,7 @@ def _arrays(builder: tfds.core.DatasetBuilder, split: str, n: int | None) -> Arr
 
 
 def _sweep(where: Path) -> None:
-    """Delete unfinished folders that killed processes left behind long ago."""
+    """Delete unfinished folders that interrupted processes left long ago."""
     for part in (*where.glob("incomplete.*"), *folder().glob("downloads/*/*.tmp.*")):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > files.ABANDONED:

@@ -1,4 +1,4 @@
-"""The embedded sets: drawn from a seed, kept on disk, drawn again where the disk fails.
+"""The embedded sets: drawn from a seed, kept on disk, drawn again if the disk fails.
 
 Every split and every batch of a stream has a random stream of its own,
 
@@ -30,7 +30,7 @@ def module(name: str) -> ModuleType:
 
 
 def full_size(name: str, size: int | None) -> int | None:
-    """Return the side of an embedded set's images, or None where it has only one.
+    """Return the side of an embedded set's images, or None if it has only one size.
 
     Example:
         >>> full_size("strokes", None)
@@ -38,7 +38,7 @@ def full_size(name: str, size: int | None) -> int | None:
     parameter = inspect.signature(module(name).generate).parameters.get("size")
     if parameter is None:
         if size is not None:
-            raise ValueError(f"size must be None for {name}, which has one size; got {size!r}.")
+            raise ValueError(f"`size` is {size!r}, expected None for {name}, which has one size.")
         return None
     return parameter.default if size is None else canvas.check_size(size)
 
@@ -49,12 +49,12 @@ def draw(
     """Draw images of an embedded set.
 
     Args:
-        name: the set.
-        n: number of images.
-        split: "train" or "test".
-        seed: the set's seed.
-        size: side of the images, for sets that have several.
-        batch: index of the batch in a stream; None for a whole split.
+        name: Name of the set.
+        n: Number of images.
+        split: Either "train" or "test".
+        seed: The set's seed.
+        size: Side of the images, for sets that have several.
+        batch: Index of the batch in a stream; None for a whole split.
 
     Returns:
         uint8 images (n, height, width, channels), int64 labels (n,), and a dict of true factors.
@@ -70,9 +70,9 @@ def draw(
 
 
 def origin(name: str, **arguments: int | str | None) -> dict[str, int | str | None]:
-    """Return what an embedded set's arrays depend on: its drawing and how it was asked for."""
-    # The source as well as the version: an edited drawing must never show yesterday's images. All
-    # the sources, because one drawing borrows from another.
+    """Return all that an embedded set's arrays depend on: its drawing and the arguments."""
+    # The source as well as the version, because an edited drawing must not load old images. All
+    # the sources, because one drawing uses another.
     sources = map(inspect.getsource, (canvas, *map(module, NAMES)))
     source = hashlib.sha256("".join(sources).encode()).hexdigest()
     version = module(name).VERSION
@@ -80,17 +80,17 @@ def origin(name: str, **arguments: int | str | None) -> dict[str, int | str | No
 
 
 def prepared(name: str, n: int, *, split: str, seed: int, size: int | None = None) -> Drawing:
-    """Return one split of an embedded set, from its prepared file or drawn and kept.
+    """Return one split of an embedded set: read its prepared file, or draw it and keep it.
 
-    A damaged file is drawn again and replaced, with a warning. Where the data folder cannot be
-    written, a warning says so and the images are drawn each time.
+    A damaged file is drawn again and replaced, with a warning. If the data folder cannot be
+    written, the images are drawn each time, with a warning.
 
     Args:
-        name: the set.
-        n: number of images.
-        split: "train" or "test".
-        seed: the set's seed.
-        size: side of the images, for sets that have several.
+        name: Name of the set.
+        n: Number of images.
+        split: Either "train" or "test".
+        seed: The set's seed.
+        size: Side of the images, for sets that have several.
     """
     size = full_size(name, size)
     made_from = origin(name, split=split, n=n, seed=seed, size=size)

@@ -96,10 +96,10 @@ def sample_factors(
     factors vary.
 
     Args:
-        n: How many faces.
+        n: Number of faces.
         seed: A non-negative integer.
-        vary: The names of the factors that vary; the others stay at their value in `DEFAULTS`.
-            None lets all vary.
+        vary: Names of the factors that vary; the others keep their value in `DEFAULTS`. If None,
+            all vary.
 
     Returns:
         One array of shape (n,) for each name in `FACTORS`.
@@ -116,7 +116,7 @@ def render(factors: Mapping[str, object], size: int = 64) -> np.ndarray:
     """Draw the faces of any points of the factor space.
 
     Args:
-        factors: Values by name, numbers or arrays of shape (n,); single numbers serve all faces
+        factors: Values by name, numbers or arrays of shape (n,); single numbers hold for all faces
             and missing names take their value in `DEFAULTS`.
         size: Width and height in pixels, at least 16. Below 64 a face is drawn at twice the size
             and each 2×2 block averaged, so that thin lines fade and do not break.
@@ -158,7 +158,7 @@ def generate(
     The three expressions are thirds of the range of `smile`, cut at −1/3 and 1/3.
 
     Args:
-        n: How many faces.
+        n: Number of faces.
         seed: A non-negative integer.
         size: Width and height in pixels, at least 16.
 
@@ -214,13 +214,13 @@ def _draw(f: dict[str, np.ndarray], style: str, extra: str, glasses: bool, size:
 
 
 def _wall(canvas, across, down, f):
-    """A coloured wall with a soft light behind the head."""
+    """Paint a coloured wall with a soft light behind the head."""
     light = np.exp(-(across**2 + (down + 0.1) ** 2) / 0.8)
     canvas[:] = palette(WALLS, f["background"]) * (0.86 + 0.2 * light)
 
 
 def _body(layer, across, down, f, skin):
-    """Shoulders in a shirt, and the neck in the shadow of the chin."""
+    """Paint shoulders in a shirt, and the neck in the shadow of the chin."""
     shirt = palette(SHIRTS, f["shirt"])
     layer(_ellipse(across, down - 1.08, 0.8, 0.44), shirt * (1.05 - 0.25 * np.abs(across)))
     layer(_ellipse(across, down - 0.74, 0.27, 0.2), shirt * 0.78)
@@ -229,12 +229,12 @@ def _body(layer, across, down, f, skin):
 
 
 def _head(u, v):
-    """Distance to the head, an egg: an ellipse, narrower below and fuller above."""
+    """Return the distance to the head, an egg: an ellipse, narrower below and wider above."""
     return _ellipse(u * (1 + 0.16 * (v - HEAD_V)), v - HEAD_V, HEAD_WIDTH, HEAD_HEIGHT)
 
 
 def _skin(layer, canvas, u, v, head, f, skin):
-    """Ears and head, lit from the upper left, with cheeks and a nose."""
+    """Paint ears and head, lit from the upper left, with cheeks and a nose."""
     base, shadow = skin
     layer(_ellipse(np.abs(u) - 0.5, v - 0.12, 0.1, 0.14), base)
     layer(_ellipse(np.abs(u) - 0.51, v - 0.12, 0.05, 0.08), shadow)
@@ -252,13 +252,13 @@ def _skin(layer, canvas, u, v, head, f, skin):
 
 
 def _freckles(layer, u, v, skin):
-    """A few dots on both cheeks."""
+    """Paint a few dots on both cheeks."""
     for across, down in ((0.17, 0.2), (0.26, 0.175), (0.35, 0.195), (0.22, 0.265), (0.31, 0.26)):
         layer(np.hypot(np.abs(u) - across, v - down) - 0.021, 0.82 * skin[1], 0.9)
 
 
 def _beard(layer, u, v, head, hair):
-    """A beard along the jaw, under the cheeks."""
+    """Paint a beard along the jaw, under the cheeks."""
     free = _ellipse(u, v - 0.12, 0.43, 0.24)
     beard = _overlap(head - 0.04, _overlap(0.1 - v, -free, 0.03), 0.03)
     layer(beard, hair[1])
@@ -266,7 +266,7 @@ def _beard(layer, u, v, head, hair):
 
 
 def _mouth(layer, u, v, f):
-    """A mouth between two lips that bend with the smile and part with the opening."""
+    """Paint a mouth between two lips that bend with the smile and part with the opening."""
     width = MOUTH_WIDTH * (1 + 0.12 * f["smile"])
     t = np.clip(u / width, -1, 1)
     # middle(t) = centre + bend·(½ − t²): at a full smile the corners stand 0.16 above the centre.
@@ -285,7 +285,7 @@ def _mouth(layer, u, v, f):
 
 
 def _moustache(layer, u, v, hair):
-    """A moustache between the nose and the mouth."""
+    """Paint a moustache between the nose and the mouth."""
     t = np.clip(np.abs(u) / 0.2, 0, 1)
     line = 0.268 + 0.03 * t**2
     distance = np.hypot(np.maximum(np.abs(u) - 0.2, 0), v - line) - 0.046 * (1 - 0.75 * t)
@@ -294,7 +294,7 @@ def _moustache(layer, u, v, hair):
 
 
 def _eyes(layer, u, v, f, skin):
-    """Two eyes under dark lids, with pupils where the gaze points."""
+    """Paint two eyes under dark lids, with pupils in the direction of the gaze."""
     wide, high = 0.128 + 0.008 * f["eye_size"], 0.116 + 0.042 * f["eye_size"]
     side = np.where(u < 0, np.float32(-1), np.float32(1))
     eu, ev = u - side * EYE_U, v - EYE_V
@@ -310,7 +310,7 @@ def _eyes(layer, u, v, f, skin):
 
 
 def _brows(layer, u, v, f, hair):
-    """Two arched brows."""
+    """Paint two arched brows."""
     t = (np.abs(u) - EYE_U) / 0.13  # −1 at the nose, 1 at the temple
     beyond = 0.13 * np.maximum(np.abs(t) - 1, 0)
     t = np.clip(t, -1, 1)
@@ -319,7 +319,7 @@ def _brows(layer, u, v, f, hair):
 
 
 def _glasses(layer, u, v):
-    """Round glasses: lenses with a glint, two frames, a bridge and temples."""
+    """Paint round glasses: tinted lenses, two frames, a bridge and temples."""
     lens = np.hypot(np.abs(u) - EYE_U, v - EYE_V - 0.01) - 0.185
     layer(lens, _colour(LENS), 0.16)
     bridge = np.maximum(np.abs(u) - 0.03, np.abs(v - EYE_V + 0.02) - 0.02)
@@ -329,19 +329,19 @@ def _glasses(layer, u, v):
 
 
 def _earrings(layer, u, v):
-    """Golden earrings below the ears."""
+    """Paint golden earrings below the ears."""
     layer(np.hypot(np.abs(u) - 0.54, v - 0.32) - 0.06, _colour(GOLD))
     layer(np.hypot(np.abs(u) - 0.53, v - 0.3) - 0.02, _colour(WHITE))
 
 
 def _hair_behind(layer, style, u, v, hair):
-    """The hair behind head and neck, for the styles that have some."""
+    """Paint the hair behind head and neck, for the styles that have some."""
     if style in ("bob", "long", "curly"):
         layer(_outline(style, u, v), hair[1])
 
 
 def _hair(layer, canvas, style, u, v, head, skin, hair):
-    """The hair over the forehead: its shadow on the face, the hair, its shade and its shine."""
+    """Paint the hair over the forehead: its shadow on the face, the hair, its shade and shine."""
     front = _overlap(_outline(style, u, v), -_window(style, u, v), 0.04)
     drop = np.clip(0.5 - (front - 0.05) / 0.12, 0, 1) * coverage(head, 0.04)
     paint(canvas, 0.5 * drop, skin[1])
@@ -355,7 +355,7 @@ def _hair(layer, canvas, style, u, v, head, skin, hair):
 
 
 def _outline(style, u, v):
-    """Distance to the outline of the whole hair of a style."""
+    """Return the distance to the outline of the whole hair of a style."""
     cap = _ellipse(u, v - HEAD_V + 0.02, 0.555, 0.68)
     if style == "short":
         return _overlap(cap, v - 0.02, 0.03)
@@ -377,7 +377,7 @@ def _outline(style, u, v):
 
 
 def _window(style, u, v):
-    """Distance to the opening in the hair through which the face looks."""
+    """Return the distance to the opening in the hair that shows the face."""
     face = _ellipse(u, v - HEAD_V, 0.46, 0.56)
     if style == "short":  # swept to one side
         return _overlap(-0.29 + 0.09 * np.sin(3.6 * u - 0.5) - v, face, 0.15)
@@ -395,23 +395,23 @@ def _window(style, u, v):
 
 
 def _ellipse(u, v, wide, high):
-    """About the signed distance to an ellipse: f / |∇f| for f = |(u/a, v/b)| − 1."""
+    """Return about the signed distance to an ellipse: f / |∇f| for f = |(u/a, v/b)| − 1."""
     a, b = u / wide, v / high
     radius = np.hypot(a, b)
     return (radius - 1) * radius / np.maximum(np.hypot(a / wide, b / high), 1e-6)
 
 
 def _union(first, second, blend):
-    """Smooth union of two shapes: their minimum, rounded where they are closer than blend."""
+    """Unite two shapes smoothly: their minimum, rounded where they are closer than blend."""
     near = np.maximum(blend - np.abs(first - second), 0)
     return np.minimum(first, second) - near**2 / (4 * blend)
 
 
 def _overlap(first, second, blend):
-    """Smooth intersection of two shapes."""
+    """Intersect two shapes smoothly."""
     return -_union(-first, -second, blend)
 
 
 def _colour(code):
-    """One fixed colour, to be painted on any canvas."""
+    """Return one fixed colour, to be painted on any canvas."""
     return palette((code, code), np.zeros((1, 1, 1)))

@@ -1,6 +1,6 @@
 """Every image set of the course by its name, drawn, local or downloaded.
 
-Three roads lead to a `Split`:
+A `Split` comes from one of three sources:
 
     embedded    strokes, shapes, faces: drawn on this machine from a seed, and kept in `folder()`
     local       <name>.npz with x_train, y_train, x_test, y_test, in $KERASAE_DATA or in `folder()`
@@ -62,25 +62,25 @@ def load(
 ) -> tuple[Split, Split]:
     """Load the training and the test images of a data set.
 
-    Embedded sets are drawn the first time and read from `folder()` afterwards; a damaged file is
-    drawn again, and a folder that cannot be written only costs time, each with a warning. The
-    training and the test images come from different random streams.
+    Embedded sets are drawn the first time and read from `folder()` afterwards. If a file is
+    damaged, it is drawn again; if the folder cannot be written, the set is drawn each time; both
+    with a warning. Training and test images come from different random streams.
 
     Args:
-        name: one of `names()`.
-        train: number of training images. None means 12,000 of an embedded set and all of a real
+        name: Name of the set, one of `names()`.
+        train: Number of training images. None means 12,000 of an embedded set and all of a real
             one; a number takes the first ones of a real set.
-        test: number of test images. None means 2,000 of an embedded set and all of a real one.
-        seed: seed of an embedded set; a real set does not depend on it.
-        size: side of the images of an embedded set that has several.
-        via: "tfds" goes through TensorFlow Datasets, also for an embedded set; None takes the
-            shortest road.
+        test: Number of test images. None means 2,000 of an embedded set and all of a real one.
+        seed: Seed of an embedded set; a real set does not depend on it.
+        size: Side of the images of an embedded set that has several.
+        via: If "tfds", TensorFlow Datasets is used, also for an embedded set; None takes the
+            shortest way.
 
     Raises:
-        ValueError: an argument is wrong, or a file is damaged; the sentence names it.
-        FileNotFoundError: a real set is neither here nor can it be downloaded; the sentence says
-            what to put where.
-        ImportError: `via="tfds"` for an embedded set, without TensorFlow.
+        ValueError: If an argument is wrong, or a file is damaged; the message names it.
+        FileNotFoundError: If a real set is not here and cannot be downloaded; the message says
+            where to put which file.
+        ImportError: If `via` is "tfds" for an embedded set, and TensorFlow is not installed.
 
     Example:
         >>> train, test = load("strokes", train=20, test=10)
@@ -91,7 +91,7 @@ def load(
     counts = {"train": _count("train", train), "test": _count("test", test)}
     seed = _seed(seed)
     if via not in (None, "tfds"):
-        raise ValueError(f'via must be None or "tfds"; got {via!r}.')
+        raise ValueError(f"`via` is {via!r}, expected None or 'tfds'.")
     _check_size(name, size)
     if name in drawn.NAMES:
         counts = {split: n or DRAWN[split] for split, n in counts.items()}
@@ -121,31 +121,31 @@ def stream(
     size: int | None = None,
     labels: bool = False,
 ) -> Union["keras.utils.PyDataset", "tf.data.Dataset"]:
-    """Return a data set that hands out batches, for what does not fit in memory.
+    """Return a data set that yields batches, for sets that do not fit in memory.
 
     `model.fit` takes it on every backend. Batches are float32 images in [0, 1], or pairs (x, y).
 
-    - An embedded set is a `keras.utils.PyDataset` that draws batch i from (seed, split, i) each
-      time it is asked: a million images cost no memory. These are other images than `load`'s.
-    - A local `.npz` is a `keras.utils.PyDataset` over the array; training images come in an order
-      drawn from (seed, pass), a new one for each pass over them.
+    - An embedded set is a `keras.utils.PyDataset` that draws batch i from (seed, split, i) on
+      demand: a million images need no memory. The images differ from those of `load`.
+    - A local `.npz` is a `keras.utils.PyDataset` over the array; the order of training images is
+      drawn from (seed, pass), anew for each pass.
     - Any other set is the `tf.data.Dataset` that TensorFlow Datasets has prepared; training images
-      go through a buffer of 10,000 shuffled from `seed`, anew in each epoch.
+      are shuffled from `seed` in a buffer of 10,000, anew in each epoch.
 
     Test images always keep their order.
 
     Args:
-        name: one of `names()`.
-        batch_size: images a batch; the last one may be shorter.
-        split: "train" or "test".
-        n: number of images. None means as many as `load` has.
-        seed: seed of an embedded set's images, or of a real set's order.
-        size: side of the images of an embedded set that has several.
-        labels: whether a batch is (x, y) instead of x.
+        name: Name of the set, one of `names()`.
+        batch_size: Number of images in a batch; the last one may be shorter.
+        split: Either "train" or "test".
+        n: Number of images. None means as many as `load` has.
+        seed: Seed of an embedded set's images, or of a real set's order.
+        size: Side of the images of an embedded set that has several.
+        labels: If True, a batch is (x, y) instead of x.
 
     Raises:
-        ValueError: an argument is wrong, or a file is damaged; the sentence names it.
-        FileNotFoundError: a real set is neither here nor can it be downloaded.
+        ValueError: If an argument is wrong, or a file is damaged; the message names it.
+        FileNotFoundError: If a real set is not here and cannot be downloaded.
 
     Example:
         >>> batches = stream("strokes", 32, n=1_000_000)
@@ -156,9 +156,9 @@ def stream(
     batch_size = _count("batch_size", batch_size)
     n, seed = _count("n", n), _seed(seed)
     if batch_size is None:
-        raise ValueError("batch_size must be a positive integer; got None.")
+        raise ValueError("`batch_size` is None, expected a whole number of at least 1.")
     if split not in drawn.SPLITS:
-        raise ValueError(f'split must be "train" or "test"; got {split!r}.')
+        raise ValueError(f"`split` is {split!r}, expected 'train' or 'test'.")
     _check_size(name, size)
     order = seed if split == "train" else None
     if name in drawn.NAMES or (path := _local(name)):
@@ -181,30 +181,30 @@ def _resolved(name: str) -> str:
 
 
 def _one_of(what: str, came: str, known: tuple[str, ...]) -> str:
-    """Return a name that is known, or say which known one it resembles."""
+    """Return `came` if it is a known name; the message names the most similar one."""
     if came not in known:
         close = difflib.get_close_matches(str(came).lower(), known, 1)
-        hint = f', did you mean "{close[0]}"?' if close else "."
-        raise ValueError(f"{what} must be one of {', '.join(known)}; got {came!r}{hint}")
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        raise ValueError(f"`{what}` is {came!r}, expected one of {', '.join(known)}.{hint}")
     return came
 
 
 def _count(argument: str, n: int | None) -> int | None:
-    """Check a number of images."""
+    """Return `n` as an integer if it is a number of images or None."""
     if n is not None and not _whole(n, 1):
-        raise ValueError(f"{argument} must be a positive integer or None; got {n!r}.")
+        raise ValueError(f"`{argument}` is {n!r}, expected a whole number of at least 1 or None.")
     return None if n is None else operator.index(n)
 
 
 def _seed(seed: int) -> int:
-    """Check a seed."""
+    """Return `seed` as an integer if it is a seed."""
     if not _whole(seed, 0):
-        raise ValueError(f"seed must be an integer from 0 on; got {seed!r}.")
+        raise ValueError(f"`seed` is {seed!r}, expected a whole number of at least 0.")
     return operator.index(seed)
 
 
 def _whole(value: object, least: int) -> bool:
-    """Whether a value is an integer of at least `least`."""
+    """Return whether a value is an integer of at least `least`."""
     try:
         return not isinstance(value, bool) and operator.index(value) >= least
     except TypeError:
@@ -216,11 +216,11 @@ def _check_size(name: str, size: int | None) -> None:
     if name in drawn.NAMES:
         drawn.full_size(name, size)
     elif size is not None:
-        raise ValueError(f"size must be None for {name}, which has one size; got {size!r}.")
+        raise ValueError(f"`size` is {size!r}, expected None for {name}, which has one size.")
 
 
 def _local_folders() -> list[Path]:
-    """Return where the user's own .npz files may lie, in the order of search."""
+    """Return the folders of the user's own .npz files, in the order of search."""
     own = os.environ.get("KERASAE_DATA")
     return [*([Path(own)] if own else []), store.folder()]
 
@@ -232,7 +232,7 @@ def _local(name: str) -> Path | None:
 
 
 def _read_local(path: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read the user's own file of a real set and check all of it."""
+    """Read the user's own file of a real set, and check all of it."""
     keys = tuple(f"{letter}_{split}" for split in drawn.SPLITS for letter in "xy")
     arrays = store.read_npz(path, keys)
     shape, classes = REAL[name]
@@ -243,17 +243,18 @@ def _read_local(path: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray
             x = x[..., np.newaxis]
         if x.dtype != np.uint8 or x.shape[1:] != shape or len(x) == 0:
             raise ValueError(
-                f"{path}: x_{split} must be uint8 of shape {('n', *shape)}; "
-                f"got {x.dtype} of shape {x.shape}."
+                f"{path}: `x_{split}` is {x.dtype} of shape {x.shape}, "
+                f"expected uint8 of shape {('n', *shape)}."
             )
         if y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
             raise ValueError(
-                f"{path}: y_{split} must be integers of shape {x.shape[:1]}; "
-                f"got {y.dtype} of shape {y.shape}."
+                f"{path}: `y_{split}` is {y.dtype} of shape {y.shape}, "
+                f"expected integers of shape {x.shape[:1]}."
             )
         if y.min() < 0 or y.max() >= classes:
             raise ValueError(
-                f"{path}: y_{split} must lie in 0 … {classes - 1}; got {y.min()} … {y.max()}."
+                f"{path}: `y_{split}` holds labels from {y.min()} to {y.max()}, "
+                f"expected 0 to {classes - 1}."
             )
         parts[split] = x, y
     return parts
@@ -262,18 +263,18 @@ def _read_local(path: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray
 def _first(name: str, argument: str, x: np.ndarray, y: np.ndarray, n: int | None) -> Arrays:
     """Return the first n images of a real set."""
     if n is not None and n > len(x):
-        raise ValueError(f"{argument} must be at most {len(x)} for {name}; got {n}.")
+        raise ValueError(f"`{argument}` is {n}, expected at most {len(x)} for {name}.")
     return x[:n], y[:n], {}
 
 
 def _what_to_do(name: str) -> str:
-    """Return what to put where when a real set is not here."""
+    """Return the advice for a real set that is not here: which file to put where."""
     places = " or ".join(map(str, _local_folders()))
     return f"put {name}.npz with x_train, y_train, x_test, y_test into {places}"
 
 
 def _builders(name: str) -> ModuleType:
-    """Import the road through TensorFlow Datasets, or say in one sentence why it is closed."""
+    """Import the module on TensorFlow Datasets, or say in one sentence why it is impossible."""
     try:
         return importlib.import_module("kerasae.datasets.builders")
     except ImportError as error:

@@ -5,9 +5,9 @@ of it that the shape covers, which for a straight edge is a ramp one pixel wide:
 
     coverage(p) = clip(½ − d(p) / pixel, 0, 1)
 
-so that an image moves smoothly with every continuous factor. Let k factors vary and freeze the
-others, and the images lie on a manifold of k dimensions. No factor runs in a circle (angle and hue
-stay inside an interval without repetition), so that k numbers are enough to name a point of it.
+so that an image changes smoothly with every continuous factor. If k factors vary and the others
+are fixed, the images lie on a manifold of k dimensions. No factor is periodic (angle and hue
+stay inside an interval without repetition), so k numbers are enough to name a point of it.
 """
 
 import math
@@ -54,7 +54,7 @@ DEFAULTS = {
     "background": 0.5,
 }
 
-# Lightness rises along the hue: a grey picture tells the colour, as colorization needs.
+# Lightness rises along the hue: a grey picture shows the colour, as colorization needs.
 HUES = ("3a55d9", "7d4fe0", "c44ad0", "f0506e", "ff8a3d", "ffd13f", "b6f5c8")
 NIGHT, DUSK = ("12162a", "3b4160")
 
@@ -68,10 +68,10 @@ def sample_factors(
     factors vary.
 
     Args:
-        n: How many images.
+        n: Number of images.
         seed: A non-negative integer.
-        vary: The names of the factors that vary; the others stay at their value in `DEFAULTS`.
-            None lets all vary.
+        vary: Names of the factors that vary; the others keep their value in `DEFAULTS`. If None,
+            all vary.
 
     Returns:
         One array of shape (n,) for each name in `FACTORS`.
@@ -88,7 +88,7 @@ def render(factors: Mapping[str, object], size: int = 32) -> np.ndarray:
     """Draw the images of any points of the factor space.
 
     Args:
-        factors: Values by name, numbers or arrays of shape (n,); single numbers serve all images
+        factors: Values by name, numbers or arrays of shape (n,); single numbers hold for all images
             and missing names take their value in `DEFAULTS`.
         size: Width and height in pixels, at least 8.
 
@@ -114,7 +114,7 @@ def generate(
     """Draw n random images; the label is the kind of shape, an index into `KINDS`.
 
     Args:
-        n: How many images.
+        n: Number of images.
         seed: A non-negative integer.
         size: Width and height in pixels, at least 8.
 
@@ -148,7 +148,7 @@ def _draw(kind: str, factors: dict[str, np.ndarray], size: int) -> np.ndarray:
 
 
 def _signed_distance(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Signed distance to a shape of radius about 1; corners reach out to 1.25."""
+    """Return the signed distance to a shape of radius about 1, with corners up to 1.25."""
     if kind == "disc":
         return np.hypot(u, v) - 1.0
     if kind == "ring":

@@ -1,4 +1,4 @@
-"""One part of a data set, as every model of the course takes it.
+"""One part of a data set, in the form that every model of the course takes.
 
 x ∈ [0, 1]^(n × height × width × channels),    y ∈ {0, …, k − 1}^n,    factors: name ↦ n values
 """
@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Images with their labels and, where they are known, their true factors.
+    """Images with their labels and, if they are known, their true factors.
 
-    A slice, a mask or an array of positions picks a smaller split.
+    A slice, a mask or an array of positions selects a smaller split.
 
     Args:
-        x: float32 images in [0, 1] of shape (n, height, width, channels).
-        y: int64 labels of shape (n,).
-        factors: name of a generative factor to its n true values; empty where they are unknown.
+        x: Images in [0, 1], float32 of shape (n, height, width, channels).
+        y: Labels, int64 of shape (n,).
+        factors: The n true values of each generative factor, by name; empty if they are unknown.
 
     Example:
         >>> split = Split(np.zeros((9, 28, 28, 1), "float32"), np.arange(9))
@@ -37,15 +37,15 @@ class Split:
     def __getitem__(self, which: slice | np.ndarray) -> "Split":
         # A bare integer would drop an axis, and make a split look like a pair of (x, y).
         if not isinstance(which, slice | np.ndarray):
-            raise TypeError(f"a Split takes a slice or an array between brackets; got {which!r}.")
+            raise TypeError(f"The index of a Split is {which!r}, expected a slice or an array.")
         factors = {name: values[which] for name, values in self.factors.items()}
         return Split(self.x[which], self.y[which], factors)
 
     def per_class(self, count: int = 1) -> "Split":
-        """The first `count` images of each class: one of each to look at, or a few labels to learn.
+        """Return the first `count` images of each class.
 
         Args:
-            count: How many of each class.
+            count: Number of images of each class.
 
         Returns:
             A split sorted by class.
@@ -61,7 +61,7 @@ class Split:
         labels, found = np.unique(self.y, return_counts=True)
         if count < 1 or len(found) == 0 or count > found.min():
             raise ValueError(
-                f"count={count!r}, expected 1 to {found.min() if len(found) else 0}: "
+                f"`count` is {count!r}, expected 1 to {found.min() if len(found) else 0}: "
                 "the number of images in the smallest class."
             )
         return self[np.concatenate([np.flatnonzero(self.y == label)[:count] for label in labels])]

@@ -1,11 +1,11 @@
-"""Arrays in files that come back whole or not at all.
+"""Arrays in files that are read as a whole or not at all.
 
 A prepared file is an ``.npz`` archive with its own SHA-256 behind it, which ``numpy.load`` opens:
 
     file = archive ‖ SHA-256(archive),    archive = npz(origin, arrays)
 
-One missing or flipped byte changes the sum, and ``origin`` says from what the arrays were made. A
-file appears under its name only when all of it is on the disk: it is written beside, then renamed.
+One missing or flipped byte changes the sum, and ``origin`` says how the arrays were made. A
+file gets its name only when all of it is on the disk: it is written under another name first.
 Nothing is ever unpickled.
 """
 
@@ -25,8 +25,8 @@ LARGEST = 2**28  # bytes of one array in a user's own file: five times MNIST's i
 def folder() -> Path:
     """Return the folder in which data sets are prepared.
 
-    It is ``data/`` of the checkout where the package runs from one, and ``$KERAS_HOME/kerasae``
-    (``~/.keras/kerasae``) where it is installed.
+    It is ``data/`` of the checkout if the package runs from one, and ``$KERAS_HOME/kerasae``
+    (``~/.keras/kerasae``) if it is installed.
 
     Example:
         >>> folder().name in ("data", "kerasae")
@@ -40,15 +40,15 @@ def folder() -> Path:
 
 
 def write(path: Path, origin: str, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays so that `path` holds all of them or what it held before.
+    """Write arrays such that `path` holds all of them, or its former content.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        origin: from what the arrays were made; `read` wants the same.
-        arrays: name to array, none of Python objects.
+        path: Path of the file; its folder is made if it is missing.
+        origin: Text that says how the arrays were made; `read` needs the same one.
+        arrays: Arrays by name, none of Python objects.
 
     Raises:
-        OSError: the file cannot be written; nothing is left behind.
+        OSError: If the file cannot be written; nothing is left behind.
     """
     archive = io.BytesIO()
     np.savez(archive, origin=np.array(origin), **arrays)
@@ -57,15 +57,15 @@ def write(path: Path, origin: str, arrays: dict[str, np.ndarray]) -> None:
 
 
 def read(path: Path, origin: str) -> dict[str, np.ndarray] | None:
-    """Read arrays that `write` has written, or None where there are none of this origin.
+    """Read arrays that `write` has written; return None if there are none of this origin.
 
     Args:
-        path: the file.
-        origin: from what the arrays were made, as given to `write`.
+        path: Path of the file.
+        origin: The `origin` that was given to `write`.
 
     Raises:
-        ValueError: the file is damaged.
-        OSError: the file is there but cannot be read.
+        ValueError: If the file is damaged.
+        OSError: If the file is there but cannot be read.
     """
     try:
         content = memoryview(path.read_bytes())
@@ -81,14 +81,14 @@ def read(path: Path, origin: str) -> dict[str, np.ndarray] | None:
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Read named arrays from an ``.npz`` file of the user's own.
+    """Read named arrays from the user's own ``.npz`` file.
 
     Args:
-        path: the file.
-        names: the arrays to read; further ones in the file are left alone.
+        path: Path of the file.
+        names: Names of the arrays to read; other arrays of the file are ignored.
 
     Raises:
-        ValueError: the file is damaged or an array is missing, in one sentence that names it.
+        ValueError: If the file is damaged or an array is missing; the message names it.
     """
     arrays = {}
     try:
@@ -100,18 +100,18 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
                     if size > LARGEST:
                         large = f"{name} is of {size:,} bytes, expected at most {LARGEST:,}"
                         raise ValueError(large)
-                    # Reading a member to its end compares its CRC-32, np.load(path) may stop short.
+                    # Reading a member to its end checks its CRC-32; np.load may stop before.
                     member = io.BytesIO(archive.read(f"{name}.npy"))
                     arrays[name] = np.load(member, allow_pickle=False)
-    except Exception as error:  # a damaged archive fails in a dozen ways, and all mean the same
+    except Exception as error:  # a damaged archive raises many kinds of errors
         raise ValueError(f"{path} cannot be read: {one_line(error)}.") from error
     if missing:
-        raise ValueError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}.")
+        raise ValueError(f"`{path}` lacks {', '.join(missing)}, expected {', '.join(names)}.")
     return arrays
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's first line without its full stop, for use inside a sentence.
+    """Return an error's first line without its full stop, for use in a sentence.
 
     Example:
         >>> one_line(OSError("No space left."))

@@ -56,9 +56,9 @@ FACTORS: dict[str, Factor] = {
 }
 
 # A skeleton is text: "x,y" in hundredths of the digit's height, y downwards; "|" lifts the pen; "/"
-# makes a corner of the point before it; equal points are one point, so joins hold however the hand
-# wobbles. From the first "@" of a stroke (from its start if there is one "@" only) to the last "@"
-# runs the loop that `closure` measures; what follows is drawn by overshooting only. The number in
+# makes a corner of the point before it; equal points are one point, so strokes stay joined for
+# every wobble. From the first "@" of a stroke (from its start if there is one "@" only) to the last
+# "@" runs the loop that `closure` measures; the rest is drawn by overshooting only. The number in
 # front is the style's share among the images of its digit; style 0 is a plain one.
 _SKELETONS: dict[int, dict[str, tuple[float, str]]] = {
     0: {
@@ -204,7 +204,7 @@ CLOSING: dict[int, tuple[int, ...]] = {
     for digit, s in _SKELETONS.items()
 }
 
-# What the writers of a digit tend to: median thickness, mean slant, median width, and how freely
+# Habits of the writers of a digit: median thickness, mean slant, median width, and how freely
 # the shape bends, the standard deviation of the field in wobble.
 _HABITS = {
     0: (2.7, 0.15, 1.0, 0.6),
@@ -251,7 +251,7 @@ class _Skeleton(NamedTuple):
 
 
 def _spline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix B of a natural cubic spline, path = B @ points, and every point's sample."""
+    """Return the matrix B of a natural cubic spline, path = B @ points, and each point's sample."""
     count = len(points)
     h = np.linalg.norm(np.diff(points, axis=0), axis=1)
     # Second derivatives M at the points, M = 0 at both ends:
@@ -302,13 +302,13 @@ def _skeleton(digit: int, style: int) -> _Skeleton:
 
 @functools.cache
 def _grain() -> np.ndarray:
-    """The plane waves of the paper's grain at every pixel, (waves, pixels)."""
+    """Return the plane waves of the paper's grain at every pixel, (waves, pixels)."""
     phase = _WAVES @ np.indices((SIZE, SIZE)).reshape(2, -1)
     return np.concatenate([np.cos(phase), np.sin(phase)])
 
 
 def _path(skeleton: _Skeleton, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the pen goes, x and y of shape (n, samples), in heights of the digit, y downwards."""
+    """Return the pen's path, x and y of shape (n, samples), in heights of the digit, y down."""
     n, count = len(f["wobble"]), len(skeleton.points)
     field, jitter, *_ = np.split(f["wobble"], np.cumsum(_PARTS)[:-1], axis=1)
     # P' = P + field(P) + jitter; a mode of order i + j is damped by (2 / (i + j))².
@@ -331,7 +331,7 @@ def _draw(digit: int, style: int, f: dict[str, np.ndarray]) -> np.ndarray:
     _, _, pressure, grain = np.split(f["wobble"], np.cumsum(_PARTS)[:-1], axis=1)
     radius = f["thickness"][:, None] / 2
 
-    # Lengths of the way to a sample and from it; zero where the pen is lifted.
+    # Lengths of the path to a sample and from it; zero where the pen is lifted.
     joined = skeleton.stroke[1:] == skeleton.stroke[:-1]
     step = np.hypot(np.diff(x), np.diff(y)) * joined
     before, after = np.pad(step, ((0, 0), (1, 0))), np.pad(step, ((0, 0), (0, 1)))
@@ -357,7 +357,7 @@ def _draw(digit: int, style: int, f: dict[str, np.ndarray]) -> np.ndarray:
     time = np.linspace(0, 1, x.shape[1])
     waves = np.cos(np.pi * _PRESSURES[:, None] * time)
     press = np.clip(1 + _PRESSURE * (pressure[:, None] @ waves)[:, 0], 0.5, 1.5)
-    # Ink of a sample: half of the ways that meet in it. Where a stroke begins and ends the pen
+    # Ink of a sample: half of the paths that meet in it. Where a stroke begins and ends the pen
     # rests, which rounds it: half of the ink that a line leaves on its own points, √(2π)σ / 2.
     line = np.sqrt(2 * np.pi) * _BLUR
     starts, stops = np.append(True, ~joined), np.append(~joined, True)
@@ -385,44 +385,46 @@ def _draw(digit: int, style: int, f: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _checked(factors: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """All the factors, as arrays of one length; one sentence of ValueError if that fails."""
+    """Return all factors, checked, as arrays of one length."""
     shapes = {**dict.fromkeys(FACTORS, ()), "wobble": (WOBBLE,)}
     neutral = {name: factor.neutral for name, factor in FACTORS.items()}
     neutral["wobble"] = np.zeros(WOBBLE)
     if unknown := [name for name in factors if name not in shapes]:
-        raise ValueError(f"factors has unknown names {unknown}, expected some of {list(shapes)}.")
+        raise ValueError(f"`factors` holds the names {unknown}, expected some of {list(shapes)}.")
     values, lengths = {}, {}
     for name, shape in shapes.items():
         try:
             value = np.asarray(factors.get(name, neutral[name]), dtype=float)
         except (TypeError, ValueError):
             raise ValueError(
-                f"factor {name!r} must be numbers, received {factors[name]!r}."
+                f"`factors[{name!r}]` is {factors[name]!r}, expected numbers."
             ) from None
         if value.shape != shape:
             if value.ndim != len(shape) + 1 or value.shape[1:] != shape:
                 expected = "a number or (n,)" if not shape else f"({WOBBLE},) or (n, {WOBBLE})"
-                raise ValueError(f"factor {name!r} has shape {value.shape}, expected {expected}.")
+                raise ValueError(
+                    f"`factors[{name!r}]` has shape {value.shape}, expected {expected}."
+                )
             lengths[name] = len(value)
         low, high, *_ = FACTORS.get(name, (-WOBBLE_LIMIT, WOBBLE_LIMIT))
         if not np.all((value >= low) & (value <= high)):
             worst = value[~((value >= low) & (value <= high))].flat[0]
-            raise ValueError(f"factor {name!r} must lie in [{low}, {high}], received {worst}.")
+            raise ValueError(f"`factors[{name!r}]` holds {worst}, expected {low} to {high}.")
         if name in ("digit", "style"):
             if np.any(value % 1):
-                raise ValueError(f"factor {name!r} must be integers, received {factors[name]!r}.")
+                raise ValueError(f"`factors[{name!r}]` is {factors[name]!r}, expected integers.")
             value = value.astype(int)
         values[name] = value
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"factors must have one common length, received {lengths}.")
+        raise ValueError(f"`factors` has the lengths {lengths}, expected one length for all.")
     n = max(lengths.values(), default=1)
     f = {name: np.broadcast_to(v, (n, *shapes[name])) for name, v in values.items()}
     count = np.array([len(STYLES[digit]) for digit in range(10)])[f["digit"]]
     if np.any(f["style"] >= count):
         k = int(np.argmax(f["style"] >= count))
         raise ValueError(
-            f"factor 'style' must be below {count[k]} for digit {f['digit'][k]}, "
-            f"received {f['style'][k]}."
+            f"`factors['style']` holds {f['style'][k]}, "
+            f"expected 0 to {count[k] - 1} for digit {f['digit'][k]}."
         )
     return f
 
@@ -433,7 +435,7 @@ def render(factors: Mapping[str, object]) -> np.ndarray:
     Args:
         factors: Values of `FACTORS` and of `wobble`, the deformation. A scalar factor is a number
             or an array of shape (n,), wobble has shape (WOBBLE,) or (n, WOBBLE); single ones are
-            shared by all images. What is missing is neutral.
+            shared by all images. Missing factors are neutral.
 
     Returns:
         White ink on black, uint8 of shape (n, 28, 28, 1). An image depends on its own factors only.
@@ -458,14 +460,14 @@ def render(factors: Mapping[str, object]) -> np.ndarray:
 def sample_factors(n: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Draw the factors of n images from the distribution of the data set.
 
-    Every ten images in a row hold every digit once, in random order. Styles have fixed shares;
+    Ten images in a row contain every digit once, in random order. Styles have fixed shares;
     the other factors are independent given the digit: thickness and width log-normal, slant,
     rotation and closure normal, clipped to their ranges; wobble is standard normal, its field
     calmer for 0, 1 and 6.
 
     Args:
-        n: How many images.
-        seed: Image i of a seed is the same for every n > i.
+        n: Number of images.
+        seed: Seed of the draw; image i of a seed is the same for every n > i.
 
     Returns:
         One array of length n for each of `FACTORS`, and `wobble` of shape (n, WOBBLE).
@@ -476,7 +478,7 @@ def sample_factors(n: int, seed: int = 0) -> dict[str, np.ndarray]:
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"n must be an integer of at least 0, received {n!r}.")
+        raise ValueError(f"`n` is {n!r}, expected a whole number of at least 0.")
     uniform, normal = (np.random.default_rng([seed, stream]) for stream in (0, 1))
     # Rows are drawn one after the other, so the first rows do not depend on how many follow.
     u = uniform.random((-(-n // 10), 10, 2))
@@ -506,8 +508,8 @@ def generate(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, n
     """Draw a data set: n images, their labels and their true factors.
 
     Args:
-        n: How many images.
-        seed: The same seed draws the same images; more of them begin with the same ones.
+        n: Number of images.
+        seed: Seed of the draw; image i of a seed is the same for every n > i.
 
     Returns:
         Images, uint8 of shape (n, 28, 28, 1); labels, int64 of shape (n,); the factors, such that

@@ -1,4 +1,4 @@
-"""Toy sets whose truth is known: patterns, planes, Gaussians, mixtures, curves and photographs.
+"""Toy sets with a known truth: patterns, planes, Gaussians, mixtures, curves and photographs.
 
     one-hot patterns         x = eᵢ
     points near a plane      x = A z + ε          A orthonormal, 3×2
@@ -7,8 +7,8 @@
     circle, spiral, roll     x = c(t) + ε         t uniform along the curve
     natural-image patches    x = E (Λ + ε I)^(−½) Eᵀ p
 
-Samples are float32 and depend on the seed alone; row i is the same however many are drawn.
-Densities, scores and distances are the yardstick of experiments and stay in float64.
+Samples are float32 and depend on the seed alone; row i does not depend on the number of rows.
+Densities, scores and distances are the reference of experiments and stay in float64.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from kerasae.datasets.canvas import check_count, check_seed
 # The plane's orthonormal directions, as columns; its normal is (2, −1, 2)/3.
 PLANE = np.array([[1, 2], [-2, 2], [-2, -1]]) / 3
 SPIRAL_TURNS = 1.75
-LUMA = (0.299, 0.587, 0.114)  # grey as the eye weighs red, green and blue
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey, as the eye sees it
 
 
 def identity(n: int = 8, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Return the n one-hot patterns, the data of the 8-3-8 network.
 
     Args:
-        n: How many patterns, and how long each is.
-        low: The value of a cold entry; a sigmoid never reaches 0, 0.1 it does.
-        high: The value of the hot entry.
+        n: Number of patterns, and the length of each.
+        low: Value of the other entries; a sigmoid never reaches 0, but it reaches 0.1.
+        high: Value of the hot entry.
 
     Returns:
         float32 of shape (n, n).
@@ -51,7 +51,7 @@ def plane(n: int, noise: float = 0.05, seed: int = 0) -> np.ndarray:
     eigenvalues 1, 0.36 and 0, each plus noise².
 
     Args:
-        n: How many points.
+        n: Number of points.
         noise: Standard deviation of the noise in all three directions.
         seed: A non-negative integer.
 
@@ -71,7 +71,7 @@ def gaussian(n: int, covariance: np.ndarray, seed: int = 0) -> np.ndarray:
     """Draw from N(0, Σ) as x = Σ^½ z.
 
     Args:
-        n: How many points.
+        n: Number of points.
         covariance: Σ, symmetric and positive semi-definite, of shape (dimension, dimension).
         seed: A non-negative integer.
 
@@ -91,8 +91,8 @@ def iid_gaussian(n: int, dimension: int, seed: int = 0) -> np.ndarray:
     """Draw independent standard normal features: data without any structure.
 
     Args:
-        n: How many points.
-        dimension: How many features.
+        n: Number of points.
+        dimension: Number of features.
         seed: A non-negative integer.
 
     Returns:
@@ -111,10 +111,10 @@ def correlated_gaussian(
     """Draw features of variance 1 as in `iid_gaussian`, with `correlated_covariance` between them.
 
     Args:
-        n: How many points.
-        dimension: How many features.
-        rank: How many hidden causes they share.
-        noise: The part of each feature's variance that is its own.
+        n: Number of points.
+        dimension: Number of features.
+        rank: Number of hidden causes that the features share.
+        noise: Part of each feature's variance that no other feature shares.
         seed: A non-negative integer for the points; the covariance is the same for every seed.
 
     Returns:
@@ -134,9 +134,9 @@ def correlated_covariance(dimension: int, rank: int, noise: float = 0.05) -> np.
     all eigenvalues after the first `rank` are exactly `noise`.
 
     Args:
-        dimension: How many features.
-        rank: How many columns F has, from 1 to dimension.
-        noise: The part of each feature's variance that is its own, from 0 to 1.
+        dimension: Number of features.
+        rank: Number of columns of F, from 1 to dimension.
+        noise: Part of each feature's variance that no other feature shares, from 0 to 1.
 
     Returns:
         float64 of shape (dimension, dimension).
@@ -148,9 +148,9 @@ def correlated_covariance(dimension: int, rank: int, noise: float = 0.05) -> np.
     """
     dimension, rank = check_count(dimension, "dimension"), check_count(rank, "rank")
     if not 1 <= rank <= dimension:
-        raise ValueError(f"rank is {rank}, expected 1 to {dimension}, the dimension.")
+        raise ValueError(f"`rank` is {rank}, expected 1 to {dimension}, the dimension.")
     if _check_amount("noise", noise) > 1:
-        raise ValueError(f"noise is {noise}, expected a part of the variance, 0 to 1.")
+        raise ValueError(f"`noise` is {noise}, expected a part of the variance, 0 to 1.")
     loadings = np.random.default_rng([dimension, rank]).standard_normal((dimension, rank))
     loadings /= np.linalg.norm(loadings, axis=1, keepdims=True)
     return (1 - noise) * loadings @ loadings.T + noise * np.eye(dimension)
@@ -163,7 +163,7 @@ def eigenvalue_tail(covariance: np.ndarray, size: int) -> float:
 
     Args:
         covariance: Σ of shape (dimension, dimension).
-        size: The size of the code.
+        size: Size of the code.
 
     Returns:
         The sum.
@@ -181,8 +181,8 @@ class Mixture:
     """A mixture of round Gaussians, p(x) = Σₖ πₖ N(x; μₖ, σₖ² I), known exactly.
 
     Args:
-        means: The centres μₖ, of shape (modes, dimension).
-        sigmas: The standard deviations σₖ, one number or one a mode.
+        means: Centres μₖ, of shape (modes, dimension).
+        sigmas: Standard deviations σₖ, one number or one for each mode.
         weights: The weights πₖ, positive and of sum 1; None makes them equal.
 
     Example:
@@ -198,15 +198,15 @@ class Mixture:
     def __post_init__(self):
         means = np.asarray(self.means, np.float64)
         if means.ndim != 2 or means.size == 0:
-            raise ValueError(f"means has the shape {means.shape}, expected (modes, dimension).")
+            raise ValueError(f"`means` has shape {means.shape}, expected (modes, dimension).")
         modes = len(means)
         sigmas = np.asarray(self.sigmas, np.float64)
         if sigmas.shape not in ((), (modes,)) or not np.all(sigmas > 0):
-            raise ValueError(f"sigmas is {self.sigmas}, expected positive, one or {modes} of them.")
+            raise ValueError(f"`sigmas` is {self.sigmas}, expected 1 or {modes} positive numbers.")
         weights = np.full(modes, 1 / modes) if self.weights is None else np.asarray(self.weights)
         if weights.shape != (modes,) or np.any(weights <= 0) or abs(weights.sum() - 1) > 1e-6:
             raise ValueError(
-                f"weights is {self.weights}, expected {modes} positive numbers of sum 1."
+                f"`weights` is {self.weights}, expected {modes} positive numbers of sum 1."
             )
         object.__setattr__(self, "means", means)
         object.__setattr__(self, "sigmas", np.broadcast_to(sigmas, (modes,)))
@@ -214,7 +214,7 @@ class Mixture:
 
     @property
     def dimension(self) -> int:
-        """How many numbers a point has."""
+        """Return the number of coordinates of a point."""
         return self.means.shape[1]
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
@@ -260,7 +260,7 @@ class Mixture:
         )
 
     def _points(self, x: np.ndarray) -> np.ndarray:
-        """Check the shape of points."""
+        """Return points in float64 if their shape fits."""
         return _check_points(x, self.dimension)
 
 
@@ -272,9 +272,9 @@ def line(
     """Return a one-dimensional mixture, by default two modes with a valley between them.
 
     Args:
-        means: The centres.
-        sigma: The standard deviation of all modes.
-        weights: The weights of the modes; None makes them equal.
+        means: Centres of the modes.
+        sigma: Standard deviation of every mode.
+        weights: Weights of the modes; None makes them equal.
 
     Returns:
         A `Mixture` of dimension 1.
@@ -290,9 +290,9 @@ def ring(modes: int = 10, radius: float = 2.0, sigma: float = 0.15) -> Mixture:
     """Return a two-dimensional mixture with equal modes evenly spaced on a circle.
 
     Args:
-        modes: How many.
-        radius: The circle's radius; the first mode lies at (radius, 0).
-        sigma: The standard deviation of all modes.
+        modes: Number of modes.
+        radius: Radius of the circle; the first mode lies at (radius, 0).
+        sigma: Standard deviation of every mode.
 
     Returns:
         A `Mixture` of dimension 2.
@@ -309,7 +309,7 @@ def circle(n: int, noise: float = 0.05, seed: int = 0) -> np.ndarray:
     """Draw points near the unit circle.
 
     Args:
-        n: How many points.
+        n: Number of points.
         noise: Standard deviation of the noise in both directions.
         seed: A non-negative integer.
 
@@ -344,7 +344,7 @@ def spiral(n: int, noise: float = 0.02, seed: int = 0) -> np.ndarray:
     """Draw points near a spiral of 1¾ turns that ends at radius 1, uniform along its length.
 
     Args:
-        n: How many points.
+        n: Number of points.
         noise: Standard deviation of the noise in both directions.
         seed: A non-negative integer.
 
@@ -409,15 +409,15 @@ def distance_to_spiral(x: np.ndarray) -> np.ndarray:
 
 
 def swiss_roll(n: int, noise: float = 0.02, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points near a rolled-up sheet in 3-D, the spiral drawn out along the third axis.
+    """Draw points near a rolled-up sheet in 3-D, the spiral extended along the third axis.
 
     Args:
-        n: How many points.
+        n: Number of points.
         noise: Standard deviation of the noise in all three directions.
         seed: A non-negative integer.
 
     Returns:
-        Points float32 (n, 3), and where they lie on the sheet, float32 (n, 2): the position
+        Points float32 (n, 3), and their place on the sheet, float32 (n, 2): the position
         along the spiral from 0 to 1 and the height from −1 to 1.
 
     Example:
@@ -435,15 +435,15 @@ def patches(
 ) -> np.ndarray:
     """Cut patches out of the two photographs that scikit-learn ships, in grey.
 
-    Each patch loses its own mean. Whitening then gives all directions of the patch space about
+    The mean of each patch is subtracted. Whitening then gives all directions about
     the same variance: with Σ = E Λ Eᵀ the covariance of 50,000 patches,
     x = E (Λ + ε λ̄ I)^(−½) Eᵀ p, λ̄ the mean eigenvalue. A direction keeps the variance
     λ / (λ + ε λ̄), so that fine structure, mostly noise of the camera, does not take over.
 
     Args:
-        n: How many patches, at random places.
+        n: Number of patches, at random places.
         size: Width and height in pixels, 2 to 32.
-        whiten: False returns the grey values, 0 to 1, means and all.
+        whiten: If False, return the grey values, 0 to 1, means included.
         epsilon: ε, as a part of the mean eigenvalue.
         seed: A non-negative integer for the places; the whitening is the same for every seed.
 
@@ -455,7 +455,7 @@ def patches(
         (100, 8, 8, 1)
     """
     if check_count(size, "size") not in range(2, 33):
-        raise ValueError(f"size is {size}, expected 2 to 32 pixels.")
+        raise ValueError(f"`size` is {size}, expected 2 to 32 pixels.")
     cut = _cut(n, size, seed)
     if whiten:
         flat = cut.reshape(n, size**2)
@@ -465,17 +465,17 @@ def patches(
 
 
 def _whitening(size: int, epsilon: float) -> np.ndarray:
-    """E (Λ + ε λ̄ I)^(−½) Eᵀ for patches of a size."""
+    """Return E (Λ + ε λ̄ I)^(−½) Eᵀ for patches of a size."""
     flat = _cut(50_000, size, seed=0).reshape(-1, size**2)
     flat = flat - flat.mean(axis=1, keepdims=True)
     values, vectors = np.linalg.eigh(flat.T @ flat / len(flat))
-    # The direction that the mean was taken from has variance 0; it stays 0 and never divides by 0.
+    # The direction of the subtracted mean has variance 0; it stays 0 without a division by 0.
     floor = np.maximum(values, 0) + max(epsilon, 1e-9) * values.mean()
     return (vectors / np.sqrt(floor)) @ vectors.T
 
 
 def _cut(n: int, size: int, seed: int) -> np.ndarray:
-    """Grey patches at random places of the photographs, (n, size, size)."""
+    """Cut grey patches at random places of the photographs, (n, size, size)."""
     photographs = _photographs()
     places = _uniform(n, 3, seed)
     which = (places[:, 0] * len(photographs)).astype(int)
@@ -510,13 +510,13 @@ def _spiral_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _spiral_at(radius: np.ndarray) -> np.ndarray:
-    """c(r) = r (cos φ, sin φ), φ = 2π · turns · r."""
+    """Return c(r) = r (cos φ, sin φ), φ = 2π · turns · r."""
     angle = 2 * np.pi * SPIRAL_TURNS * radius
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def _distance_to_chord(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Distance of each point to its own chord, which may be a single point."""
+    """Return the distance of each point to its own chord, which may be a single point."""
     chord, gap = end - start, x - start
     squared = np.maximum(np.sum(chord**2, axis=1), 1e-30)
     part = np.clip(np.sum(gap * chord, axis=1) / squared, 0, 1)
@@ -534,41 +534,41 @@ def _noisy(points: np.ndarray, noise: float, seed: int) -> np.ndarray:
 
 
 def _normal(n: int, dimension: int, seed: int) -> np.ndarray:
-    """Standard normal draws, (n, dimension)."""
+    """Draw standard normal numbers, (n, dimension)."""
     generator = np.random.default_rng([check_seed(seed), 0])
     return generator.standard_normal((check_count(n), dimension))
 
 
 def _uniform(n: int, dimension: int, seed: int) -> np.ndarray:
-    """Uniform draws from [0, 1), (n, dimension)."""
+    """Draw uniform numbers from [0, 1), (n, dimension)."""
     return np.random.default_rng([check_seed(seed), 1]).random((check_count(n), dimension))
 
 
 def _spectrum(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and eigenvectors of a covariance, checked."""
+    """Return the eigenvalues and eigenvectors of a covariance, checked."""
     covariance = np.asarray(covariance, np.float64)
     if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise ValueError(f"covariance has the shape {covariance.shape}, expected a square matrix.")
+        raise ValueError(f"`covariance` has shape {covariance.shape}, expected a square matrix.")
     if not np.allclose(covariance, covariance.T):
-        raise ValueError("covariance is not symmetric, expected Σ = Σᵀ.")
+        raise ValueError("`covariance` is not symmetric, expected Σ = Σᵀ.")
     values, vectors = np.linalg.eigh(covariance)
     if values.min(initial=0) < -1e-8 * max(values.max(initial=0), 1):
         raise ValueError(
-            f"covariance has the eigenvalue {values.min():.3g}, expected none below 0."
+            f"`covariance` has the eigenvalue {values.min():.3g}, expected none below 0."
         )
     return np.maximum(values, 0), vectors
 
 
 def _check_points(x: np.ndarray, dimension: int) -> np.ndarray:
-    """Return points in float64, or raise."""
+    """Return points in float64 if their shape fits."""
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or x.shape[1] != dimension:
-        raise ValueError(f"x has the shape {x.shape}, expected (n, {dimension}).")
+        raise ValueError(f"`x` has shape {x.shape}, expected (n, {dimension}).")
     return x
 
 
 def _check_amount(name: str, value: float) -> float:
-    """Return a finite number that is not negative, or raise."""
+    """Return `value` if it is a finite number of at least 0."""
     if not np.isscalar(value) or not 0 <= value < np.inf:
-        raise ValueError(f"{name} is {value!r}, expected a number from 0 up.")
+        raise ValueError(f"`{name}` is {value!r}, expected a number of at least 0.")
     return float(value)
