@@ -1,4 +1,4 @@
-"""What people look at: every picture of the course, one function each, in one style.
+"""The pictures of the course, one function each, in one style.
 
 Each function returns a `matplotlib.figure.Figure`. As the last line of a notebook's cell it is
 shown; `figure.savefig(path)` writes it. Every docstring ends with an example that draws one, and

@@ -1,4 +1,4 @@
-"""Draws the example of every picture: `python -m kerasae.plots build/plots`."""
+"""Draw the example of every picture: `python -m kerasae.plots build/plots`."""
 
 import doctest
 import sys
@@ -11,7 +11,7 @@ from kerasae import plots
 
 
 def examples() -> dict[str, Figure]:
-    """The picture that each function's docstring draws, by the function's name."""
+    """Return the picture that each function's docstring draws, by the function's name."""
     found = {}
     for name in plots.__all__:
         parser, item = doctest.DocTestParser(), getattr(plots, name)
@@ -24,7 +24,7 @@ def examples() -> dict[str, Figure]:
 
 
 def main() -> None:
-    """Writes one file a picture into the folder that is named."""
+    """Write one file for each picture into the folder that the command line names."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m kerasae.plots FOLDER")
     folder = Path(sys.argv[1])

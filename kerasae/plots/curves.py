@@ -22,17 +22,17 @@ def curves(
     markers: bool = False,
     width: float = 6.4,
 ) -> Figure:
-    """Named lines over one axis: losses over epochs, errors over code sizes.
+    """Draw named lines over one axis, such as losses over epochs or errors over code sizes.
 
     Args:
-        lines: Name to y values, or to a pair (x values, y values).
-        x_label: What is varied.
-        y_label: What is measured, with its unit.
-        title: Above the panel.
-        x: The x values of all lines that do not bring their own; counts from 1 by default.
+        lines: The y values of each line by name, or pairs (x values, y values).
+        x_label: Label of the x axis.
+        y_label: Label of the y axis, with the unit.
+        title: Title above the panel.
+        x: The x values of all lines without their own; counts from 1 by default.
         log: Logarithmic axes: `""`, `"x"`, `"y"` or `"xy"`.
-        markers: Whether the points were measured one by one and should be seen.
-        width: Of the figure, in inches.
+        markers: If True, the measured points are marked.
+        width: Width of the figure, in inches.
 
     Example:
 
@@ -59,7 +59,7 @@ def curves(
 def draw_curves(
     axis: Axes, lines: Mapping[str, Any], x: Sequence[float] | None = None, markers: bool = False
 ) -> None:
-    """Draws the lines of `curves` into a panel of a larger figure."""
+    """Draw the lines of `curves` into a panel of a larger figure."""
     for index, (name, values) in enumerate(lines.items()):
         own = isinstance(values, tuple) and np.ndim(values[0]) == 1
         xs, ys = values if own else (x if x is not None else range(1, len(values) + 1), values)
@@ -68,19 +68,19 @@ def draw_curves(
             ys,
             label=name,
             color=COLOURS[index % len(COLOURS)],
-            linestyle=("-", "--", ":")[index // len(COLOURS) % 3],  # colours come again
+            linestyle=("-", "--", ":")[index // len(COLOURS) % 3],  # colours repeat
             marker=MARKERS[index % len(MARKERS)] if markers else None,
         )
 
 
 @styled
 def history(log: Any, names: Sequence[str] = ("loss",), title: str = "Training") -> Figure:
-    """Training curves of a `History`: solid on training data, dashed on validation data.
+    """Draw the training curves of a `History`: solid for training data, dashed for validation.
 
     Args:
-        log: What `fit` returned, or its `history`.
-        names: The metrics to draw.
-        title: Above the panel.
+        log: The `History` that `fit` returned, or its `history`.
+        names: Names of the metrics to draw.
+        title: Title above the panel.
 
     Example:
 
@@ -108,16 +108,16 @@ def label_curves(
     y_label: str = "test accuracy",
     title: str = "",
 ) -> Figure:
-    """How well each way of learning does with few labels and with many.
+    """Draw the scores of several methods over the number of labels.
 
-    A line is the mean over seeds, its band reaches from the worst seed to the best.
+    A line is the mean over seeds; its band reaches from the worst seed to the best.
 
     Args:
-        scores: Name to scores, `(seeds, counts)`.
-        counts: How many labels there were, ascending.
-        x_label: What is counted.
-        y_label: What is measured.
-        title: Above the panel.
+        scores: Scores of each method by name, `(seeds, counts)`.
+        counts: Numbers of labels, ascending.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis.
+        title: Title above the panel.
 
     Example:
 
@@ -147,14 +147,14 @@ def spectra(
     y_label: str = "singular value of ∂f/∂x",
     log: bool = True,
 ) -> Figure:
-    """Singular values in falling order, the median over examples with its middle half as a band.
+    """Draw singular values in falling order: the median over examples, its middle half as a band.
 
     Args:
-        values: Name to singular values, `(n, k)`, each row falling.
-        title: Above the panel.
-        x_label: What is counted.
-        y_label: What is measured.
-        log: Whether sizes are on a logarithmic axis.
+        values: Singular values by name, `(n, k)`, each row falling.
+        title: Title above the panel.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis.
+        log: If True, the y axis is logarithmic.
 
     Example:
 
@@ -188,16 +188,16 @@ def histograms(
     log: bool = False,
     marks: Mapping[str, float] | None = None,
 ) -> Figure:
-    """How often which value occurs: activations that are sparse, or pressed into the corners.
+    """Draw histograms of values, such as sparse or saturated activations.
 
     Args:
-        values: Name to values of any shape.
-        x_label: What the values are.
-        y_label: What a bar's height is; the heights of each name add up to 1.
-        title: Above the panel.
+        values: Values of any shape, by name.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis; the heights of each name add up to 1.
+        title: Title above the panel.
         bins: Number of bins over the range of all values together, or their edges.
-        log: Whether heights are on a logarithmic axis.
-        marks: Name to a value that a vertical line marks, such as a target ρ.
+        log: If True, the y axis is logarithmic.
+        marks: Values that a vertical line marks, by name, such as a target ρ.
 
     Example:
 

@@ -17,14 +17,14 @@ def image_rows(
     column_titles: Sequence[str] = (),
     signed: Sequence[str] = (),
 ) -> Figure:
-    """Rows of images under each other, each with its label: originals, reconstructions.
+    """Draw labelled rows of images, such as originals and reconstructions.
 
     Args:
-        rows: Label to images, `(n, height, width)` or `(n, height, width, channels)`, n the same
+        rows: Images by label, `(n, height, width)` or `(n, height, width, channels)`, n the same
             in each row, values in [0, 1].
-        title: Above the rows.
+        title: Title above the rows.
         size: Side of one image, in inches.
-        column_titles: One above each column, if any.
+        column_titles: Titles of the columns, if any.
         signed: Labels of the rows that hold differences: blue below 0, red above.
 
     Example:
@@ -60,17 +60,17 @@ def reconstructions(
     title: str = "",
     size: float = 0.95,
 ) -> Figure:
-    """What went in, what came out, and under every output how far it is from the original.
+    """Draw originals and reconstructions, with the error under each reconstruction.
 
     The number is the peak signal-to-noise ratio, 10 log₁₀(1 / mean squared error), in decibels:
     3 dB more is half the error.
 
     Args:
         x: The originals, `(n, height, width)` or `(n, height, width, channels)`, in [0, 1].
-        outputs: Label to reconstructions of the same shape.
-        seen: Label to what the model saw instead of the originals (noise, half an image), if it
-            saw something else; drawn above the outputs, with its number too.
-        title: Above the rows.
+        outputs: Reconstructions by label, of the same shape.
+        seen: Inputs of the model by label, if they are not the originals (noise, half an image);
+            drawn above the outputs, with their numbers too.
+        title: Title above the rows.
         size: Side of one image, in inches.
 
     Example:
@@ -100,19 +100,18 @@ def features(
     size: float = 0.5,
     names: Sequence[str] = (),
 ) -> Figure:
-    """The images that a layer's units stand for: their weights, or the inputs they like best.
+    """Draw an image for each unit of a layer: its weights, or the input of highest activation.
 
-    Each image is scaled by itself: grey is 0, black its most negative number, white its most
-    positive one, and as far from grey as each other. Images with three channels keep their
-    colours, around grey too.
+    Each image is scaled by its largest magnitude: grey is 0, black negative, white positive.
+    Images with three channels keep their colours, around grey too.
 
     Args:
-        images: `(units, height, width)` or `(units, height, width, channels)`; or title to such
-            images, drawn side by side, as before and after training.
-        columns: Images in a row.
-        title: Above everything.
+        images: Images, `(units, height, width)` or `(units, height, width, channels)`; or such
+            images by title, drawn side by side, as before and after training.
+        columns: Number of images in a row.
+        title: Title above the picture.
         size: Side of one image, in inches.
-        names: One under each image, if any.
+        names: Names under the images, if any.
 
     Example:
 
@@ -153,7 +152,7 @@ def features(
 
 @styled
 def show_image(axis: Axes, image: np.ndarray, signed: bool = False) -> None:
-    """Draws one image, without ticks: grey or colour in [0, 1], or signed around 0."""
+    """Draw one image, without ticks: grey or colour in [0, 1], or signed around 0."""
     image = np.squeeze(np.asarray(image, dtype="float32"))
     if signed:
         limit = max(float(np.abs(image).max()), 1e-6)
@@ -169,14 +168,14 @@ def show_image(axis: Axes, image: np.ndarray, signed: bool = False) -> None:
 def image_sheet(
     images: np.ndarray, columns: int = 16, title: str = "", size: float = 0.5, gap: int = 2
 ) -> Figure:
-    """A contact sheet: many images without labels, in reading order.
+    """Draw a contact sheet: many images without labels, in reading order.
 
     Args:
-        images: `(n, height, width)` or `(n, height, width, channels)`, values in [0, 1].
-        columns: Images in a row.
-        title: Above the sheet.
+        images: Images in [0, 1], `(n, height, width)` or `(n, height, width, channels)`.
+        columns: Number of images in a row.
+        title: Title above the sheet.
         size: Side of one image, in inches.
-        gap: Pixels between images.
+        gap: Number of pixels between images.
 
     Example:
 
@@ -195,7 +194,7 @@ def image_sheet(
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
-    """One large image made of many, in reading order on white.
+    """Join many images into a large one, in reading order on white.
 
     Example:
 
@@ -218,12 +217,12 @@ def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
 def image_blocks(
     blocks: Mapping[str, Mapping[str, np.ndarray]], title: str = "", size: float = 0.85
 ) -> Figure:
-    """Several `image_rows` side by side under the same row labels: known data, foreign data.
+    """Draw several `image_rows` side by side with the same row labels.
 
     Args:
-        blocks: Title of a block to its rows; the rows have the same labels in every block, and
-            the images of a block are the same number in each row.
-        title: Above all blocks.
+        blocks: Rows of each block by title; the rows have the same labels in every block, and
+            all rows of a block have the same number of images.
+        title: Title above all blocks.
         size: Side of one image, in inches.
 
     Example:

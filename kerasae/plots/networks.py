@@ -17,17 +17,17 @@ def network(
     title: str = "",
     width: float = 7.0,
 ) -> Figure:
-    """A small fully connected network from left to right: its units and its weights.
+    """Draw a small fully connected network from left to right: its units and its weights.
 
-    A line is a weight, red above 0 and dashed blue below, the wider the larger. A unit is the
-    darker the more active it is.
+    A line is a weight, red above 0 and dashed blue below; large weights have wide lines. Active
+    units are dark.
 
     Args:
         weights: One matrix `(from, to)` for each pair of neighbouring layers.
-        names: One for each layer.
-        activations: Values in [0, 1] of each layer's units, if any.
-        title: Above the picture.
-        width: Of the figure, in inches.
+        names: Names of the layers.
+        activations: Activations in [0, 1] of each layer's units, if any.
+        title: Title above the picture.
+        width: Width of the figure, in inches.
 
     Example:
 
@@ -85,14 +85,14 @@ def number_grids(
     title: str = "",
     width: float = 2.6,
 ) -> Figure:
-    """Small tables of numbers in [0, 1] side by side, each number on its own shade of grey.
+    """Draw small tables of numbers in [0, 1] side by side, each number on its own shade of grey.
 
     Args:
-        grids: Title to numbers, `(rows, columns)`, the same rows in each.
-        row_names: One for each row.
-        column_names: One for each column, if any.
-        title: Above all tables.
-        width: Of one table, in inches.
+        grids: Numbers by title, `(rows, columns)`, the same rows in each.
+        row_names: Names of the rows.
+        column_names: Names of the columns, if any.
+        title: Title above all tables.
+        width: Width of one table, in inches.
 
     Example:
 

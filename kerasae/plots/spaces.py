@@ -21,7 +21,7 @@ from kerasae.plots.style import (
     styled,
 )
 
-# Ten classes need ten colours: Tol's wine and olive and a grey, as yellow dots are lost on white.
+# Ten classes need ten colours: Tol's wine and olive and a grey; yellow is hard to see on white.
 CLASS_COLOURS = (
     *(colour for colour in COLOURS if colour != YELLOW),
     "#882255",
@@ -37,13 +37,13 @@ def codes(
     title: str = "",
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """Codes of two numbers as a scatter, each class in a colour and a mark, named at its median.
+    """Draw codes of two numbers, each class with its colour and mark, named at its median.
 
     Args:
-        points: `(n, 2)`.
-        labels: `(n,)` integers.
-        title: Above the panel.
-        names: The classes' names; the integers themselves by default.
+        points: Codes, `(n, 2)`.
+        labels: Labels, `(n,)` integers.
+        title: Title above the panel.
+        names: Names of the classes; the integers themselves by default.
 
     Example:
 
@@ -81,19 +81,19 @@ def vector_field(
     labels: tuple[str, str] = ("x₁", "x₂"),
     size: float = 5.6,
 ) -> Figure:
-    """Arrows in the plane, as an autoencoder's g(f(x)) − x, over the data they point to.
+    """Draw arrows in the plane, such as an autoencoder's g(f(x)) − x, over the data.
 
-    All arrows are drawn on one scale, on which the longest fills a cell of the grid; the shade
-    shows the length too, so that short ones are still seen.
+    All arrows have one scale, on which the longest fills a cell of the grid; the shade shows the
+    length too, so that short arrows are still seen.
 
     Args:
-        points: Where the arrows start, `(n, 2)`.
-        arrows: `(n, 2)`.
+        points: Starts of the arrows, `(n, 2)`.
+        arrows: Arrows, `(n, 2)`.
         data: Examples to draw underneath, `(m, 2)`, if any.
         paths: Walks through the field, `(walks, steps, 2)`, if any: from an open circle to a
             full one.
-        title: Above the panel.
-        labels: Of the two axes.
+        title: Title above the panel.
+        labels: Labels of the two axes.
         size: Side of the picture, in inches.
 
     Example:
@@ -135,12 +135,12 @@ def vector_field(
 
 @styled
 def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -> Figure:
-    """How codes of three numbers in [0, 1] travelled through the unit cube, one cube a panel.
+    """Draw the paths of codes of three numbers in [0, 1] through the unit cube, a cube a panel.
 
     Args:
-        paths: Title to positions over time, `(steps, n, 3)`; the last step carries its number,
-            from 1, and a dotted line to the corner that it rounds to.
-        title: Above all panels.
+        paths: Positions over time by title, `(steps, n, 3)`; the last step of a code has its
+            number, from 1, and a dotted line to the corner that it rounds to.
+        title: Title above all panels.
         size: Side of one panel, in inches.
 
     Example:
@@ -183,16 +183,16 @@ def cuts(
     paths: np.ndarray | None = None,
     title: str = "",
 ) -> Figure:
-    """Codes of two numbers in [0, 1], and the line with which each output unit cuts its own off.
+    """Draw codes of two numbers in [0, 1], and the line by which each output unit separates one.
 
     Output unit i is σ(h · vᵢ + cᵢ): it is ½ on the line h · vᵢ + cᵢ = 0, above ½ on one side.
 
     Args:
-        points: The codes h, `(n, 2)`, numbered from 1.
-        normals: The vᵢ as columns, `(2, n)`.
-        offsets: The cᵢ, `(n,)`.
-        paths: How the codes came there, `(steps, n, 2)`, if it is to be seen.
-        title: Above the panel.
+        points: Codes h, `(n, 2)`, numbered from 1.
+        normals: Weights vᵢ as columns, `(2, n)`.
+        offsets: Biases cᵢ, `(n,)`.
+        paths: Former positions of the codes, `(steps, n, 2)`, if they are to be drawn.
+        title: Title above the panel.
 
     Example:
 
@@ -220,14 +220,14 @@ def cuts(
 
 @styled
 def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """Points in space with planes through their mean, and the points seen from above the first.
+    """Draw points in space with planes through their mean, and a view from above the first plane.
 
     Args:
-        points: `(n, 3)`.
-        bases: Name to two vectors that span the plane, as columns, `(3, 2)`. They are drawn as
-            arrows in the view from above, whose axes are the first plane's; no other plane may
-            stand upright on it.
-        title: Above the picture.
+        points: Points, `(n, 3)`.
+        bases: Two vectors that span each plane, as columns, `(3, 2)`, by name. They are drawn as
+            arrows in the view from above, whose axes are the first plane's; no other plane may be
+            perpendicular to it.
+        title: Title above the picture.
 
     Example:
 
@@ -280,7 +280,7 @@ def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "")
 
 
 def _number(axis: Axes, point: np.ndarray, index: int, colour: str, zorder: int) -> None:
-    """Writes a pattern's number, from 1, on its dot: white on the dark colours."""
+    """Write a pattern's number, from 1, on its dot: white on the dark colours."""
     dark = colour not in (ORANGE, SKY, YELLOW, PINK)
     style = {"weight": "bold", "ha": "center", "va": "center"}
     axis.text(*point, str(index + 1), color="white" if dark else BLACK, zorder=zorder, **style)

@@ -44,11 +44,11 @@ STYLE = {
 }
 
 
-styled = matplotlib.rc_context(STYLE)  # as a decorator: whoever calls need not set the style
+styled = matplotlib.rc_context(STYLE)  # as a decorator: the caller need not set the style
 
 
 def use_style() -> None:
-    """Makes the course's style the default of every later figure."""
+    """Make the course's style the default of every later figure."""
     matplotlib.rcParams.update(STYLE)
 
 
@@ -61,15 +61,15 @@ def figure(
     title: str = "",
     **subplots: Any,
 ) -> tuple[Figure, Any]:
-    """An empty figure in the course's style.
+    """Return an empty figure in the course's style.
 
     Args:
-        columns: Panels side by side.
-        rows: Panels one above the other.
-        width: Of one panel, in inches.
-        height: Of one panel, in inches.
-        title: Above all panels.
-        subplots: Passed to `Figure.subplots`, for instance `sharey=True` or
+        columns: Number of panels side by side.
+        rows: Number of panels one above the other.
+        width: Width of one panel, in inches.
+        height: Height of one panel, in inches.
+        title: Title above all panels.
+        subplots: Arguments of `Figure.subplots`, for instance `sharey=True` or
             `subplot_kw={"projection": "3d"}`.
 
     Returns:
