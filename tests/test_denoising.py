@@ -186,7 +186,7 @@ def test_points_to_move_are_examples(x):
             "`corruption` is a MaskingNoise, expected a `keras.layers.GaussianNoise`",
         ),
         (lambda x: denoising(several()).score_field(x), "`corruption` is a Sequential, expected"),
-        (lambda x: denoising(several()).score_field(x, 0.0), "`stddev` is 0, expected noise"),
+        (lambda x: denoising(several()).score_field(x, 0.0), "`stddev` is 0, expected a positive"),
         (lambda x: denoising(several()).score_field(x, -1.0), "`stddev` is -1.0, expected"),
         (lambda x: denoising(GaussianNoise(0.1)).project(x, 0), "`steps` is 0, expected"),
         (lambda x: denoising(GaussianNoise(0.1)).score_field(x[:, 0]), "`x` has shape"),

@@ -437,7 +437,7 @@ def built(*shapes):
         (lambda: GAN(None, built((2,), 1)), "`generator` is of type NoneType, expected a Keras"),
         (
             lambda: normalized(loss="wasserstein"),
-            "`discriminator` has batch normalisation, expected none",
+            "`discriminator` has batch normalization, expected none",
         ),
         (lambda: small().compile(loss="mse"), "`loss` is 'mse', expected none: a GAN's"),
         (lambda: small().compile(metrics=["mae"]), "`metrics` is given to `compile`"),

@@ -1,15 +1,17 @@
-"""The adversarial autoencoder: a discriminator gives the codes the shape of a prior.
+"""The adversarial autoencoder: a discriminator makes the codes follow a prior.
 
     L(x, g(f(x̃)))                              reconstruction: the encoder f and the decoder g
     −½ E log D(z) − ½ E log(1 − D(f(x̃)))        discriminator: a sample z ~ p(z), or a code?
     −½ E log D(f(x̃))                           generator: the encoder fools D
 
-The three take turns. Where D can tell no difference the aggregated posterior q(z), which is the
-distribution of the codes of all examples, equals p(z): what KL(q‖p) does in a variational
-autoencoder, D does here. All it asks of p(z) is samples, so that p(z) may be a ring or a spiral.
+The three players take turns. If the best D cannot distinguish codes from samples, the aggregated
+posterior q(z), the distribution of the codes of all examples, equals p(z). D replaces the
+divergence KL(q‖p) of a variational autoencoder. It needs only samples of p(z), so that p(z) may be
+a ring or a spiral.
 
-With labels c, D sees c beside the code, and each class takes its part p(z|c) of the prior. Or the
-code has two parts, z and a class, each with its own discriminator, and few labels are enough:
+With labels c, D also sees c, and the codes of each class follow its component p(z|c) of the prior.
+Alternatively the code has two parts, z and a class, each with its own discriminator; then few
+labels are enough:
 
     h = (z, p(c|x)),    z against p(z),   p(c|x) against one-hot samples of Cat(1/K)
     −log p(c|x)                           classifier: the encoder, for examples with a label
@@ -33,39 +35,39 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import Among, Batch, Outcome, Player
 
 Tensor = Any
-UNITS = (256, 256)  # hidden layers of a discriminator where none is given
+UNITS = (256, 256)  # hidden layers of a discriminator if none is given
 
 
 @keras.saving.register_keras_serializable("kerasae")
 class AdversarialAutoencoder(Autoencoder):
-    """Three players: `reconstruction` minimises L + Ω, `discriminator` and `generator` play.
+    """The adversarial autoencoder: players `reconstruction`, `discriminator` and `generator`.
 
-    `fit(x)` draws samples of the prior afresh; `fit({"x": x, "z": z})` brings them along, for runs
-    that are to be compared exactly. With `classes`, `fit(x, labels)` takes whole numbers, −1 for
-    an example without a label: its code is held against the whole prior, and D sees an extra
-    class. Without, `fit(x, y)` reconstructs y. A `sample_weight` counts for all three. Validation
-    draws the same z each time, so that its numbers can be compared.
+    `fit(x)` draws new samples of the prior; `fit({"x": x, "z": z})` uses given ones, for runs that
+    must be compared exactly. With `classes`, `fit(x, labels)` takes whole numbers, −1 for an
+    example without a label: its code is compared with the whole prior, and D sees an extra class.
+    Without `classes`, `fit(x, y)` reconstructs y. A `sample_weight` applies to all three players.
+    Validation draws the same z each time, so that its numbers can be compared.
 
-    The encoder is deterministic, unless a `corruption` makes it a stochastic one: q(z|x) is then
-    the distribution of f(x̃). `compile` takes one optimizer or one for each player.
+    The encoder is deterministic without a `corruption`. With one, q(z|x) is the distribution of
+    f(x̃). `compile` takes one optimizer or one for each player.
 
     Metrics: `loss` (the sum of the three losses), `reconstruction` (L), `penalty` (Ω, if there
-    is one), `discriminator` and `generator` (both ½ log 2 = 0.35 or, of the former, log 2 = 0.69
-    where D can tell no difference).
+    is one), `discriminator` (log 2 = 0.69 if D cannot distinguish codes from samples) and
+    `generator` (then ½ log 2 = 0.35).
 
     Args:
         encoder: f, a Keras model from the input to the code.
         decoder: g, a Keras model from the code to the reconstruction.
         discriminator: A Keras model from a code to one logit; with `classes`, from `[code, one-hot
-            label]`, the label being of `classes + 1` numbers, the last one for no label. `None`
+            label]`, a label of `classes + 1` numbers, of which the last one means no label. `None`
             for two hidden layers of 256.
-        prior: p(z), one of `kerasae.priors` that has nothing to learn, or `None` for N(0, I).
+        prior: p(z), one of `kerasae.priors` without trainable weights, or `None` for N(0, I).
             `SamplesPrior` takes any points to draw from.
-        classes: How many classes there are, where D is to see labels. The prior must have a
-            component for each: a mixture, or samples with labels.
+        classes: Number of classes, if D is to see labels. The prior must have a component for
+            each: a mixture, or samples with labels.
         corruption: C, as in `Autoencoder`.
         penalty: Ω, as in `Autoencoder`.
-        seed: Of the samples, or `None`.
+        seed: Seed of the samples, or `None`.
 
     Example:
 
@@ -104,17 +106,17 @@ class AdversarialAutoencoder(Autoencoder):
         self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
 
     def build(self, input_shape):
-        """Builds and checks the networks and the prior, and makes what was not given."""
+        """Build and check the networks and the prior; create the discriminator if none is given."""
         super().build(input_shape)
         self._build_game(input_shape)
         if self.prior.trainable_variables:
             raise ValueError(
                 f"`prior` is a {type(self.prior).__name__} with weights to learn, expected a fixed "
-                "one: here codes go to the prior, and it does not come to them."
+                "one: here the codes adapt to the prior."
             )
 
     def _build_game(self, input_shape) -> None:
-        """Builds the prior and the discriminator for the code."""
+        """Build the prior and the discriminator for the code."""
         shape, label = self._shapes["code"], ()
         self.prior.build((None, *shape), input_shape)
         if self.classes is not None:
@@ -132,14 +134,14 @@ class AdversarialAutoencoder(Autoencoder):
         return {
             "reconstruction": Player([self.encoder, self.decoder], self.turn),
             "discriminator": Player([self.discriminator], self.discriminate_batch),
-            "generator": Player([self.encoder], self.fool_batch),  # the encoder plays twice
+            "generator": Player([self.encoder], self.fool_batch),  # the encoder is in two players
         }
 
     def compute(self, x, training):
         return super().compute(gan.examples_and_noise(x)[0], training)
 
     def target(self, x, y, found):
-        labels = self.classes is not None  # and no targets
+        labels = self.classes is not None  # then y has no targets
         return super().target(gan.examples_and_noise(x)[0], None if labels else y, found)
 
     def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
@@ -159,26 +161,26 @@ class AdversarialAutoencoder(Autoencoder):
         return Outcome(each, {"generator": each})
 
     def _examples_of(self, batch):
-        """x, z or `None`, and labels or `None`."""
+        """Return x, z or `None`, and labels or `None`."""
         x, z = gan.examples_and_noise(batch.x)
         y = None if self.classes is None else batch.y
         label = None if y is None else ops.reshape(ops.cast(y, "int32"), (-1,))
         return x, z, label
 
     def _code_of(self, x, training):
-        """The codes f(x̃), in float32."""
+        """Return the codes f(x̃), in float32."""
         code = self.encoding(self.corrupted(x, training), training)["code"]
         return ops.cast(code, "float32")
 
     def _logit(self, code, label, training):
-        """a, of which D = σ(a); D sees the label too, one class more standing for none."""
+        """Return the logit a, D = σ(a); D sees the label too, with an extra class for no label."""
         if label is None:
             return _logit(self.discriminator, code, training)
         label = ops.one_hot(ops.where(label < 0, self.classes, label), self.classes + 1)
         return _logit(self.discriminator, code, training, label)
 
     def _drawn(self, count, label, seed):
-        """Samples z ~ p(z), or z ~ p(z|c) for each label."""
+        """Draw z ~ p(z), or z ~ p(z|c) for each label."""
         z = self.prior.distribution().sample(count, seed)
         if label is None:
             return z
@@ -190,9 +192,9 @@ class AdversarialAutoencoder(Autoencoder):
     def compile(self, optimizer: Any = None, loss: Any = "mse", **kwargs) -> None:
         """Compile with one optimizer, or one for each player; `loss` is the reconstruction term L.
 
-        Without `optimizer`, every player has Adam with a learning rate of 1e-3 and β₁ = 0.5. The
-        codes go round the prior rather than into it while the rates stay what they are: a
-        schedule that falls, such as `keras.optimizers.schedules.CosineDecay`, lets them settle.
+        By default every player has Adam with a learning rate of 1e-3 and β₁ = 0.5. With constant
+        rates the codes oscillate around the prior. With a decreasing schedule, such as
+        `keras.optimizers.schedules.CosineDecay`, they converge.
         """
         if optimizer is None:
             optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
@@ -201,7 +203,7 @@ class AdversarialAutoencoder(Autoencoder):
     # Data.
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks the examples, the prior's samples and the labels."""
+        """Check the examples, the prior's samples and the labels."""
         x, z = gan.examples_and_noise(x)
         if z is not None:
             checks.array("z", z, self._shape("code"))
@@ -210,9 +212,7 @@ class AdversarialAutoencoder(Autoencoder):
             return super().check_batch(x, y, sample_weight)
         super().check_batch(x, None, sample_weight)
         if y is None:
-            raise ValueError(
-                "`y` is None, expected a label for each example, −1 where it has none."
-            )
+            raise ValueError("`y` is None, expected a label for each example, −1 if it has none.")
         checks.labels("y", y, self.classes, unlabelled=True)
         checks.same_length(x=x, y=y)
 
@@ -221,18 +221,18 @@ class AdversarialAutoencoder(Autoencoder):
     def sample(
         self, count: int, labels: Any = None, seed: int | None = None, batch_size: int = 256
     ) -> np.ndarray:
-        """New examples: z ~ p(z), then the decoder's output.
+        """Generate examples: draw z ~ p(z), then return the decoder's output.
 
         Args:
-            count: How many.
+            count: Number of examples.
             labels: With `classes`: one label for all, or one for each, −1 or `None` for any.
-            seed: Of the draw; `None` for another one each time.
-            batch_size: Examples at a time.
+            seed: Seed of the draw; `None` for a new draw each time.
+            batch_size: Number of examples decoded at a time.
         """
         return self.decode(self.sample_prior(count, labels, seed), batch_size)
 
     def sample_prior(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
-        """The codes that `sample` decodes, with its arguments."""
+        """Draw the codes that `sample` decodes, with its arguments."""
         count = checks.positive("count", count)
         self._need_weights("sample")
         seed = self.seed_generator if seed is None else checks.seed("seed", seed)
@@ -244,7 +244,7 @@ class AdversarialAutoencoder(Autoencoder):
         return self._drawn(count, labels, seed)
 
     def _labels(self, labels: Any, count: int) -> np.ndarray:
-        """One label for each of `count` samples."""
+        """Return one label for each of `count` samples."""
         if self.classes is None:
             raise ValueError(
                 f"`labels` are given, expected none: this {type(self).__name__} has no `classes`."
@@ -254,16 +254,16 @@ class AdversarialAutoencoder(Autoencoder):
 
 @keras.saving.register_keras_serializable("kerasae")
 class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
-    """A code of two parts, h = (z, p(c|x)): how it looks, and what it is.
+    """The semi-supervised adversarial autoencoder: a code h = (z, p(c|x)) of style and class.
 
     The encoder gives the numbers of z and then K logits; the decoder takes z and the K
-    probabilities. A second discriminator holds p(c|x) against one-hot vectors, so that the encoder
-    commits itself to one class, and to each equally often; a fourth player, `classifier`,
-    minimises −log p(c|x) over those examples of a batch that have a label. `fit(x, y)` takes whole
-    numbers, −1 for no label. Where few have one, repeat them in the data, so that each batch has
-    some, and let `classifier` learn faster than the others, lest the classes be settled before the
-    labels are heard. `fit({"x": x, "z": z}, y)` brings samples along, each of z and a one-hot
-    vector in a row.
+    probabilities. A second discriminator compares p(c|x) with one-hot vectors, so that the encoder
+    decides for one class, and for each class equally often. A fourth player, `classifier`,
+    minimizes −log p(c|x) over the examples of a batch that have a label. `fit(x, y)` takes whole
+    numbers, −1 for no label. If few examples have a label, repeat them in the data, so that each
+    batch has some, and give `classifier` a higher learning rate, otherwise classes form before the
+    labels influence them. `fit({"x": x, "z": z}, y)` uses given samples, each the concatenation of
+    z and a one-hot vector.
 
     Metrics: those of `AdversarialAutoencoder`, `class_discriminator` and `class_generator` for the
     second game, `cross_entropy` and `accuracy` over the examples with a label.
@@ -271,12 +271,12 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     Args:
         encoder: A Keras model from the input to the numbers of z and K logits, one vector.
         decoder: A Keras model from z and K probabilities, one vector, to the reconstruction.
-        classes: K.
-        discriminator: For z, a Keras model from z to one logit, or `None` for two hidden layers.
-        class_discriminator: For p(c|x), the same from K numbers.
+        classes: Number K of classes.
+        discriminator: A Keras model from z to one logit, or `None` for two hidden layers.
+        class_discriminator: A Keras model from K numbers to one logit, or `None`, likewise.
         prior: p(z), as in `AdversarialAutoencoder`.
         corruption: C, as in `Autoencoder`.
-        seed: Of the samples, or `None`.
+        seed: Seed of the samples, or `None`.
 
     Example:
 
@@ -324,7 +324,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
                 f"`encoder` gives codes of shape {shape}, expected a vector of more than "
                 f"{self.classes} numbers: z and a logit for each of {self.classes} `classes`."
             )
-        self.style = shape[0] - self.classes  # how many numbers z has
+        self.style = shape[0] - self.classes  # the dimension of z
         self.prior.build((None, self.style), input_shape)
         self.discriminator = _discriminator("discriminator", self.discriminator, (self.style,))
         self.class_discriminator = _discriminator(
@@ -338,13 +338,13 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         return {**players, "classifier": Player([self.encoder], self.classify_batch)}
 
     def encoding(self, x, training):
-        """The two parts of the code, z and p(c|x), in float32."""
+        """Return the code, z and p(c|x) side by side, and the logits of c, in float32."""
         numbers = ops.cast(calls.call(self.encoder, x, training), "float32")
         z, logits = numbers[:, : -self.classes], numbers[:, -self.classes :]
         return {"code": ops.concatenate([z, ops.softmax(logits)], axis=-1), "logits_c": logits}
 
     def discriminate_batch(self, batch, training):
-        """Return both discriminators' loss of each sample and code."""
+        """Return both discriminators' losses of each sample and code."""
         x, drawn, _ = self._examples_of(batch)
         code = ops.stop_gradient(self._code_of(x, training))
         if drawn is None:
@@ -354,21 +354,21 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         return Outcome(sum(each), {"discriminator": each[0], "class_discriminator": each[1]})
 
     def fool_batch(self, batch, training):
-        """Return both generators' loss of each code."""
+        """Return both generators' losses of each code."""
         x, *_ = self._examples_of(batch)
         loss = gan.LOSSES["non_saturating"].generator
         each = [loss(logit) for logit in self._logits(self._code_of(x, training), training)]
         return Outcome(sum(each), {"generator": each[0], "class_generator": each[1]})
 
     def _logits(self, code, training):
-        """What the two discriminators say of the two parts."""
+        """Return the logits of the two discriminators for the two parts."""
         return (
             _logit(self.discriminator, code[:, : self.style], training),
             _logit(self.class_discriminator, code[:, self.style :], training),
         )
 
     def classify_batch(self, batch: Batch, training: bool) -> Outcome:
-        """Return −log p(c|x̃) of the examples that have a label, and how many are right."""
+        """Return −log p(c|x̃) and the accuracy, over the examples that have a label."""
         x, _, label = self._examples_of(batch)
         logits = self.encoding(self.corrupted(x, training), training)["logits_c"]
         labelled = ops.cast(label >= 0, "float32")
@@ -379,11 +379,11 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         return Outcome(loss, {"cross_entropy": loss}, {"accuracy": Among(right, labelled)})
 
     def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The most probable class of each example, `(n,)`."""
+        """Return the most probable class of each example, `(n,)`."""
         return self.encode(x, batch_size)[:, self.style :].argmax(axis=1)
 
     def _sampled(self, count, labels, seed):
-        """Samples z ~ p(z), each beside a one-hot class, which is given or drawn."""
+        """Draw z ~ p(z), each with a one-hot class, which is given or drawn."""
         z = self.prior.distribution().sample(count, seed)
         uniform = Categorical(ops.zeros((self.classes,))).sample(count, another(seed))
         if labels is not None:
@@ -394,7 +394,7 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
 
 
 def _logit(network: keras.Model, code: Tensor, training: bool, *label: Tensor) -> Tensor:
-    """a, in float32, of which σ(a) = D."""
+    """Return the logit a, σ(a) = D, in float32."""
     logit = calls.call(network, [code, *label] if label else code, training)
     return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
@@ -406,7 +406,7 @@ def _network_or_none(name: str, value: Any) -> keras.Model | None:
 def _discriminator(
     name: str, network: keras.Model | None, shape: tuple[int, ...], label: tuple[int, ...] = ()
 ) -> keras.Model:
-    """The discriminator of codes of that shape, beside such a label: the given one, if it fits."""
+    """Return the given discriminator if its inputs match, or a new one for `None`."""
     if network is None:
         if not label:
             return nets.mlp_encoder(shape, 1, UNITS, "leaky_relu", name=name)

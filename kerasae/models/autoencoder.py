@@ -24,7 +24,7 @@ from kerasae.models.base import Found, Model
 
 
 class EncoderDecoder(Model):
-    """A model with an encoder f and a decoder g: what all autoencoders share, but for the loss.
+    """Base class of all autoencoders, without a loss: an encoder f and a decoder g.
 
     A subclass defines `terms`. It may define `encoding` and `decoding`, the halves of `compute`, so
     that `encode`, `decode`, `reconstruct` and `predict` agree with each other, and `make_weights`.
@@ -34,7 +34,7 @@ class EncoderDecoder(Model):
         decoder: g, a Keras model from the code to the reconstruction.
         corruption: C, a layer that acts in training only, or `None`.
         penalty: Ω, a regularizer of the code, one of `kerasae.penalties`, a list of several, which
-            add up, or `None`.
+            are added, or `None`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class EncoderDecoder(Model):
         return terms
 
     def corrupted(self, x: Any, training: bool) -> Any:
-        """Return x̃ ~ C(x̃|x), outside training x."""
+        """Return x̃ ~ C(x̃|x) in training, else x."""
         if self.corruption is None:
             return x
         if "int" in keras.backend.standardize_dtype(x.dtype):
@@ -78,11 +78,11 @@ class EncoderDecoder(Model):
         return self.corruption(x, training=training)
 
     def encoding(self, x: Any, training: bool) -> Found:
-        """Return `code`, h = f(x), and what else comes up on the way to it."""
+        """Return `code`, h = f(x), and other results of the encoder that `terms` needs."""
         return {"code": calls.call(self.encoder, x, training)}
 
     def decoding(self, code: Any, training: bool) -> Found:
-        """Return `output`, x̂ = g(h), and what else comes up on the way to it."""
+        """Return `output`, x̂ = g(h), and other results of the decoder that `terms` needs."""
         return {"output": calls.call(self.decoder, code, training)}
 
     def _penalty(self, penalty, found):
@@ -90,13 +90,13 @@ class EncoderDecoder(Model):
         if not isinstance(penalty, keras.layers.Layer):
             return penalties.of_each(penalty, code)
         noise = {"noise": self.noise(False)} if penalty.draws and not training else {}
-        # On JAX, Keras would not pass `training` on.
+        # On JAX, Keras would not pass `training` to the penalty.
         return penalty(code, found["input"], encoder=self.encoder, training=training, **noise)
 
     def call(self, x, training=False):
         """Return the reconstruction g(f(x̃)), with x̃ = x outside training.
 
-        Inside another Keras model, the other terms than the reconstruction are added to its loss.
+        Inside another Keras model, all terms except the reconstruction are added to its loss.
         """
         found = self.found(x, training)
         if len(self.parts) > 1 and internals.is_nested(self):
@@ -113,13 +113,13 @@ class EncoderDecoder(Model):
         return self.encoder.input_shape if built else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Build both networks and check that one takes what the other gives."""
+        """Build both networks and check that their shapes match."""
         inputs = keras.KerasTensor(input_shape)
         code = self.encoder(inputs)
         if not isinstance(code, keras.KerasTensor):
             given = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
             raise ValueError(f"`encoder` gives {given}, expected one code.")
-        if not hasattr(self, "_shapes"):  # a loaded model is built once more
+        if not hasattr(self, "_shapes"):  # a loaded model is built twice
             self.make_weights(tuple(code.shape[1:]))
         code = self._code(inputs, code)
         if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
@@ -144,14 +144,14 @@ class EncoderDecoder(Model):
         internals.called(self)
 
     def make_weights(self, shape: tuple[int | None, ...]) -> None:
-        """Add weights of the model's own, by `add_weight`; `shape` is of what the encoder gives.
+        """Add the model's own weights by `add_weight`; `shape` is of one output of the encoder.
 
-        It is called once. Weights that are to stay float32 under every policy need
+        It is called once. Weights that must stay float32 under every policy need
         `autocast=False`.
         """
 
     def _code(self, inputs: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the code, given the input and what the encoder gives for it."""
+        """Return the code, given the input and the encoder's output for it."""
         return graphs.symbolic(lambda x: self.encoding(x, False)["code"], inputs)
 
     # Training.
@@ -159,7 +159,7 @@ class EncoderDecoder(Model):
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
     ):
-        """Train as `keras.Model.fit` does, and measure first what a penalty asks for."""
+        """Train as `keras.Model.fit` does, with `WholeSetMean` if a penalty needs it."""
         if x is not None and any(getattr(p, "needs_whole_set", False) for p in self.penalties):
             callbacks = keras.tree.flatten(callbacks or [])
             if not any(isinstance(callback, WholeSetMean) for callback in callbacks):
@@ -182,7 +182,7 @@ class EncoderDecoder(Model):
                 f"shape {tuple(x.shape[1:])}: expected the same shape, or targets in `y`."
             )
         last = getattr(graphs.last_activation(self.decoder), "__name__", None)
-        if y is None and last in ("sigmoid", "tanh", "softmax"):  # which reaches 1 at most
+        if y is None and last in ("sigmoid", "tanh", "softmax"):  # at most 1
             wanted = f"give scaled targets in `y`, since `decoder` ends in {last!r}"
             checks.array("x", x, integers=False, otherwise=wanted)
         self._check_weights(x, sample_weight)
@@ -197,7 +197,7 @@ class EncoderDecoder(Model):
         return False
 
     def _shape(self, name: str) -> tuple[int | None, ...] | None:
-        """Shape of one `input`, `code` or `output`, once the networks are built."""
+        """Return the shape of one `input`, `code` or `output`, once the networks are built."""
         return self._shapes[name] if self.built else None
 
     def _check_input(self, x: Any, unit_interval: bool = False) -> None:
@@ -230,25 +230,25 @@ class EncoderDecoder(Model):
         return self.decoding(code, False)["output"]
 
     def _examples(self, x: Any) -> Any:
-        """Return examples as they go through the networks: checked, if they are an array."""
+        """Return examples in the form that the networks take, checked if they are an array."""
         x = checks.examples("x", x)
         if checks.is_array(x):
             self._check_input(x)
         return x
 
     def corrupt(self, x: Any) -> np.ndarray:
-        """Return what the encoder sees in training, x̃ ~ C(x̃|x): a new draw each time."""
+        """Return the encoder's input in training, x̃ ~ C(x̃|x): a new draw each time."""
         x = checks.as_array("x", x)
         self._check_input(x)
         return ops.convert_to_numpy(self.corrupted(ops.cast(x, "float32"), training=True))
 
     def interpolate(self, start: Any, end: Any, steps: int = 8) -> np.ndarray:
-        """Decodes the straight line between the codes of two examples.
+        """Decode the straight line between the codes of two examples.
 
         Args:
             start: Examples at which the lines begin, `(n, …)`.
-            end: Examples at which they end, as many.
-            steps: Points on each line, both ends included.
+            end: Examples at which they end, `(n, …)`.
+            steps: Number of points on each line, both ends included.
 
         Returns:
             Array of shape `(n, steps, …)`.
@@ -262,7 +262,7 @@ class EncoderDecoder(Model):
 
 @keras.saving.register_keras_serializable("kerasae")
 class Autoencoder(EncoderDecoder):
-    """Minimises L(x, g(f(x̃))) + Ω(h, x̃) over the examples x.
+    """The autoencoder, which minimizes L(x, g(f(x̃))) + Ω(h, x̃) over the examples x.
 
     The loss given to `compile` is L; Keras's mean squared error and binary cross entropy
     average over all numbers of an example, so a loss of 0.01 means 0.01 per pixel. Ω is
@@ -276,7 +276,7 @@ class Autoencoder(EncoderDecoder):
         corruption: C, a layer such as `keras.layers.GaussianNoise` or one of
             `kerasae.corruptions`, or `None`.
         penalty: Ω, a `keras.regularizers.Regularizer` of the code, one of `kerasae.penalties`, a
-            list of several, which add up, or `None`.
+            list of several, which are added, or `None`.
 
     Example:
 
@@ -291,8 +291,8 @@ class Autoencoder(EncoderDecoder):
     """
 
     parts = ("reconstruction",)
-    error = EachLoss("loss", "mse")  # L, until `compile` says otherwise
-    _from_logits = False  # whether L starts from logits
+    error = EachLoss("loss", "mse")  # L, until `compile` sets it
+    _from_logits = False  # if True, L is computed from logits
 
     def terms(self, x, y, found):
         error = self.error(y, found["output"], found.get("logits"), found.get("weights"))
@@ -306,7 +306,7 @@ class Autoencoder(EncoderDecoder):
         return {"output": ops.sigmoid(logits), "logits": logits}
 
     def build(self, input_shape):
-        """Build both networks and check that one takes what the other gives."""
+        """Build both networks and check that their shapes match."""
         super().build(input_shape)
         self._choose_logits()
 
@@ -320,7 +320,7 @@ class Autoencoder(EncoderDecoder):
         self._choose_logits()
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Check as every autoencoder does; under a sparse loss, targets are whole numbers."""
+        """Check as every autoencoder does; with a sparse loss, targets are whole numbers."""
         if not self.error.is_sparse:
             return super().check_batch(x, y, sample_weight)
         self._check_input(x)
@@ -330,7 +330,7 @@ class Autoencoder(EncoderDecoder):
         self._check_weights(x, sample_weight)
 
     def _check_weights(self, x, sample_weight, shape=None):
-        super()._check_weights(x, sample_weight, shape)  # also one for each number of an example
+        super()._check_weights(x, sample_weight, shape)  # each number may have its own weight
 
     def _choose_logits(self) -> None:
         self._from_logits = self.error.is_cross_entropy and graphs.ends_in_sigmoid(self.decoder)

@@ -1,12 +1,12 @@
-"""What every model of the zoo shares: a model writes its mathematics, and the rest follows.
+"""The base class of all models: a model defines its mathematics, this class everything else.
 
-    found = compute(x)                      what the networks compute on the way
+    found = compute(x)                      the output, and other results of the networks
     L_t   = terms(x, y, found)              the named terms of the loss, a number for each example
-    L     = combine(terms)                  their sum, unless the model says otherwise
-    loss  = (1/N) Σ_i w_i L_i  +  what layers and regularizers add
+    L     = combine(terms)                  their sum by default
+    loss  = (1/N) Σ_i w_i L_i  +  the losses of layers and regularizers
 
-This file weighs, averages, tracks and differentiates them, once. A game is a model with several
-players, each with networks and a loss of its own; an autoencoder has one player.
+This file weights, averages, tracks and differentiates them, once for all models. A game is a model
+with several players, each with its own networks and loss; an autoencoder has one player.
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ from kerasae.training.resume import random_states
 Tensor = Any
 Found = dict[str, Any]
 
-RANDOM = "random"  # the name under which a file holds where the random numbers stand
+RANDOM = "random"  # the name under which a file holds the state of the random numbers
 
 
 class Among(NamedTuple):
-    """A term that some examples have: a mean over these, weighted by `counts`, `(n,)`."""
+    """A term that only some examples have: their mean, weighted by `counts`, `(n,)`."""
 
     values: Tensor
     counts: Tensor
@@ -60,13 +60,13 @@ class Batch(NamedTuple):
 
     @property
     def count(self) -> Any:
-        """Return the number of examples, to compute with."""
+        """Return the number of examples as a float, or as a float32 tensor."""
         size = self.size
         return float(size) if isinstance(size, int) else ops.cast(size, "float32")
 
     @property
     def weight(self) -> Tensor | None:
-        """Return the weight w of each example, `(n,)`: of several for its numbers, the mean."""
+        """Return the weight w of each example, `(n,)`: the mean, if each number has a weight."""
         if self.sample_weight is None:
             return None
         weight = ops.cast(self.sample_weight, "float32")
@@ -74,35 +74,35 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a player finds out about a batch."""
+    """A player's results on a batch."""
 
     loss: Tensor | Among  # a number for each example
     terms: dict[str, Tensor | Among]  # the loss's parts: tracked, with the examples' weights
     measures: Mapping[str, Tensor | Among] = MappingProxyType({})  # tracked without weights
-    output: Tensor | None = None  # what compiled metrics compare
-    target: Tensor | None = None  # with what
+    output: Tensor | None = None  # `y_pred` of compiled metrics
+    target: Tensor | None = None  # `y_true` of compiled metrics
 
 
 class Player(NamedTuple):
     """Networks, and the loss that is differentiated with respect to their variables."""
 
     networks: list[keras.layers.Layer]
-    turn: Callable[["Batch", bool], Outcome]  # of the batch, and whether it is for training
+    turn: Callable[["Batch", bool], Outcome]  # (batch, training) ↦ results
 
 
 @dataclasses.dataclass
 class _Aside:
-    """What a model keeps out of Keras's sight: neither tracked nor saved."""
+    """A model's state that Keras must neither track nor save."""
 
-    arguments: dict[str, Any]  # what it was made with
-    compiled: dict[str, Any] = dataclasses.field(default_factory=dict)  # and compiled with
+    arguments: dict[str, Any]  # of the constructor
+    compiled: dict[str, Any] = dataclasses.field(default_factory=dict)  # arguments of `compile`
     loss: keras.metrics.Mean | None = None  # the metric `loss`
     variables: dict[str, list[keras.Variable]] = dataclasses.field(default_factory=dict)
     views: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class _Constructed(type(keras.Model)):
-    """Finishes a model after the last line of its class's constructor."""
+    """Metaclass that finishes a model after the last line of its class's constructor."""
 
     def __call__(cls, *args, **kwargs):
         model = super().__call__(*args, **kwargs)
@@ -111,11 +111,11 @@ class _Constructed(type(keras.Model)):
 
 
 class Model(Stepper, metaclass=_Constructed):
-    """A `keras.Model` that follows from its mathematics.
+    """A `keras.Model` that is defined by its mathematics.
 
-    A subclass defines `compute` and `terms`, and says what the terms are called in `parts`. It
-    may define `combine`, `measures` (their names in `measured`), `target`, `build`, `check_batch`,
-    and for a game `players`. Its configuration is its constructor's arguments.
+    A subclass defines `compute` and `terms`, and names the terms in `parts`. It may define
+    `combine`, `measures` (named in `measured`), `target`, `build`, `check_batch`, and for a game
+    `players`. Its configuration is its constructor's arguments.
 
     Example:
 
@@ -137,7 +137,7 @@ class Model(Stepper, metaclass=_Constructed):
     """
 
     parts: tuple[str, ...] = ()  # names of the terms; the smaller, the better
-    # Names of the measures, and which is better, "max" or "min".
+    # Names of the measures, and which direction is better, "max" or "min".
     measured: Mapping[str, str | None] = MappingProxyType({})
     loss_is = "the loss and its weights follow from what the model is made with"
 
@@ -146,10 +146,10 @@ class Model(Stepper, metaclass=_Constructed):
         if "compute_loss" in vars(cls):
             raise TypeError(f"`compute_loss` of {cls.__name__} is never called: define `terms`.")
 
-    # What a model writes.
+    # A model defines these.
 
     def compute(self, x: Any, training: bool) -> Found:
-        """Return what the networks compute: `output`, and whatever `terms` needs."""
+        """Return the results of the networks: `output`, and whatever `terms` needs."""
         raise NotImplementedError(f"{type(self).__name__} does not define `compute`.")
 
     def terms(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
@@ -157,8 +157,8 @@ class Model(Stepper, metaclass=_Constructed):
 
         A term may also be a number for the whole batch, `()`, several samples of each example,
         `(k, n)`, which are averaged, or an `Among` for a mean over some of the examples.
-        `found["training"]` tells whether the step is one of training. Weights of examples are none
-        of its business.
+        `found["training"]` is True in a training step. The base class applies the examples'
+        weights.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define `terms`.")
 
@@ -167,14 +167,15 @@ class Model(Stepper, metaclass=_Constructed):
         return sum(_one_each(term) for term in terms.values())
 
     def measures(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
-        """Return what is tracked beside the loss, in the same shapes as terms."""
+        """Return numbers to track beside the loss, in the same shapes as terms."""
         return {}
 
     def target(self, x: Any, y: Any, found: Found) -> Any:
-        """Return what the output is compared with: `y`, or the input if there is no `y`.
+        """Return the target of the output: `y`, or the input if there is no `y`.
 
-        Compiled metrics ask once more, with the target as `y`: it must stay the same. Before the
-        first step Keras asks with `y` as it came; `found` is the output alone in both.
+        Compiled metrics call this again with the target as `y`, which must return it unchanged.
+        Before the first step Keras calls it with the original `y`. In both calls `found` holds only
+        the output.
         """
         return x if y is None else y
 
@@ -183,18 +184,18 @@ class Model(Stepper, metaclass=_Constructed):
         return {"model": Player([self], self.turn)}
 
     def play(self, batch: Batch) -> list[tuple]:
-        """Play a round: each player takes a step in turn. Return what `move` found."""
+        """Play a round: each player takes a step in turn. Return the results of `move`."""
         return [result for player in self.players() for result in self.move(batch, player)]
 
     def input_shape_of_networks(self) -> Any:
-        """Return the shape to build the model with, `None` if the networks do not tell."""
+        """Return the shape to build the model with, `None` if the networks do not determine it."""
         return None
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Raise `ValueError` for bad examples: all of an array, or a stream's first batch."""
         checks.array("x", x)
 
-    # What follows.
+    # The base class defines the rest.
 
     def _finish(self, arguments: dict[str, Any]) -> None:
         object.__setattr__(self, "aside", _Aside(arguments))
@@ -209,18 +210,18 @@ class Model(Stepper, metaclass=_Constructed):
         return self.found(x, training)["output"]
 
     def all_terms(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
-        """Return the terms, and what a class of models adds to those of each of its kind."""
+        """Return the terms, and those that a class of models adds to every subclass's."""
         return self.terms(x, y, found)
 
     def found(self, x: Any, training: bool) -> Found:
-        """Return what `compute` computes, and whether it is for training."""
+        """Return the results of `compute` and `training`."""
         return {"training": training, **self.compute(x, training)}
 
     def noise(self, training: bool) -> Any:
         """Return the seed of the model's noise.
 
-        In training every draw is a new one. In evaluation the noise belongs to an example's
-        place: the same in each evaluation, whatever the batches are.
+        In training every draw is new. In evaluation the noise depends on an example's position
+        only: it is the same in each evaluation, whatever the batches are.
         """
         if training:
             return self.seed_generator
@@ -254,7 +255,7 @@ class Model(Stepper, metaclass=_Constructed):
         return [result for _, result in self.descend(*steps)]
 
     def _loss(self, name: str, batch: Batch, training: bool) -> tuple[Tensor, tuple]:
-        """Return the loss to differentiate; and the batch's sum of it, output and target."""
+        """Return the loss to differentiate; and the batch's sum of losses, output and target."""
         with internals.whole_call(self):
             outcome = self.players()[name].turn(batch, training)
         size, weight = batch.count, batch.weight
@@ -268,11 +269,11 @@ class Model(Stepper, metaclass=_Constructed):
         whole = ops.sum(loss if weight is None else weight * loss)
         added = self._added(name)
         (count,) = devices.totals(size)
-        scalar = whole / count + added / devices.copies()  # whose gradients are added up
+        scalar = whole / count + added / devices.copies()  # gradients are summed over devices
         return scalar, (whole + added * size, outcome.output, outcome.target)
 
     def _added(self, name: str) -> Tensor:
-        """Return what a player's layers and the regularizers of its weights add to its loss.
+        """Return the losses that a player's layers and regularizers add to its own.
 
         A layer that belongs to several players adds to the loss of the first.
         """
@@ -304,7 +305,7 @@ class Model(Stepper, metaclass=_Constructed):
         return self._logs(batch, [self._loss(name, batch, False)[1] for name in self.players()])
 
     def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
-        """Update the metrics, of which the first player's output is compared."""
+        """Update the metrics with the first player's output and return the logs."""
         whole = sum(whole for whole, *_ in results)
         _add(self.aside.loss, whole, batch.count)
         _, output, target = results[0]
@@ -317,7 +318,7 @@ class Model(Stepper, metaclass=_Constructed):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def view(self, method: str) -> Callable[[Any, int], Any]:
-        """Return a method that takes a batch as a function of (x, batch size), NumPy out."""
+        """Return a method of a batch as a function of (x, batch size) that returns NumPy arrays."""
         views = self.aside.views
         if method not in views:
             views[method] = View(self, getattr(self, method))
@@ -327,7 +328,7 @@ class Model(Stepper, metaclass=_Constructed):
 
         return run
 
-    # Training, as Keras has it.
+    # Training, with Keras's interface.
 
     def compile(
         self,
@@ -340,13 +341,13 @@ class Model(Stepper, metaclass=_Constructed):
         """Compile as `keras.Model.compile` does.
 
         Args:
-            optimizer: An optimizer. Of several players, each has a copy of its own; or a dict
-                from players to optimizers, or an `OptimizerGroup`, which is used as it is.
-            jit_compile: As in Keras, whose "auto" leaves XLA off on TensorFlow on a CPU. Here it is
-                on for a `fit` of 3,000 steps or more of dense layers, whose step it makes a fifth
-                to a third faster.
-            auto_scale_loss: Under the policy mixed_float16, whether each optimizer is wrapped in
-                a `keras.optimizers.LossScaleOptimizer`.
+            optimizer: An optimizer, of which each player has its own copy; or a dict from players
+                to optimizers; or an `OptimizerGroup`, which is not copied.
+            jit_compile: As in Keras, whose "auto" disables XLA for TensorFlow on a CPU. Here
+                "auto" enables it for a `fit` of 3,000 steps or more of dense layers, whose steps
+                it makes a fifth to a third faster.
+            auto_scale_loss: If True, each optimizer is wrapped in a
+                `keras.optimizers.LossScaleOptimizer` under the policy mixed_float16.
             **kwargs: Further arguments of `keras.Model.compile`.
         """
         for name in ("loss", "loss_weights"):
@@ -409,7 +410,7 @@ class Model(Stepper, metaclass=_Constructed):
             self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Make the step that `fit` repeats, with all that it needs ready before it is traced."""
+        """Make the step that `fit` repeats; everything it needs is built before it is traced."""
         self._build_optimizer()
         self.aside.variables = self.player_variables()
         devices.begin_alike(self.variables)
@@ -475,9 +476,9 @@ class Model(Stepper, metaclass=_Constructed):
         return history
 
     def _directed(self, callbacks: Any) -> Any:
-        """Tell callbacks that monitor a part of the loss which way is better.
+        """Set the `mode` of callbacks that monitor a term or measure.
 
-        Keras knows of `loss` and of compiled metrics alone.
+        Keras infers it for `loss` and for compiled metrics only.
         """
         ways = {**dict.fromkeys(self.parts, "min"), **self.measured}
         each = getattr(callbacks, "callbacks", callbacks)
@@ -498,7 +499,7 @@ class Model(Stepper, metaclass=_Constructed):
         **kwargs,
     ):
         """Evaluate as `keras.Model.evaluate` does; without `y` the target is the input."""
-        # `fit` has checked its validation data; without Keras's word for it they are checked again.
+        # `fit` has checked its validation data; Keras's private argument marks this call.
         if not (kwargs.get("_use_cached_eval_dataset") or is_stream(x)):
             if batch_size is not None:
                 checks.positive("batch_size", batch_size)
@@ -519,7 +520,7 @@ class Model(Stepper, metaclass=_Constructed):
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _checked(self, x, y, sample_weight):
-        """Return the data to hand to Keras, after a look at them."""
+        """Check the data and return them in the form to pass to Keras."""
         named = isinstance(x, Mapping)  # of several arrays, such as examples and their noise
         if named:
             x = {name: checks.as_array(name, value) for name, value in x.items()}
@@ -532,7 +533,7 @@ class Model(Stepper, metaclass=_Constructed):
             self.check_batch(x, y, sample_weight)
             first = x
             if y is None and sample_weight is not None:
-                y = x["x"] if named else x  # Keras drops the weights of what has no target.
+                y = x["x"] if named else x  # Keras drops the weights if there is no target.
         else:
             batch, x = checks.first_batch(x)
             first, *_ = unpacked = keras.utils.unpack_x_y_sample_weight(batch)
@@ -542,14 +543,14 @@ class Model(Stepper, metaclass=_Constructed):
         return x, y, sample_weight
 
     def _build_for(self, x: Any) -> None:
-        """Build the model for such examples: by `build` if it has one, else by a call."""
+        """Build the model for these examples: by `build` if it has one, else by a call."""
         if type(self).build is not keras.Model.build:
             self.build(keras.tree.map_structure(lambda part: (None, *part.shape[1:]), x))
         else:
             self(keras.tree.map_structure(lambda v: keras.KerasTensor((None, *v.shape[1:])), x))
 
     def quantize(self, *args, **kwargs) -> None:
-        """Quantize as `keras.Model.quantize` does; what was compiled before is compiled anew."""
+        """Quantize as `keras.Model.quantize` does, and discard functions compiled before."""
         super().quantize(*args, **kwargs)
         self.aside.views.clear()
         for layer in self.layers:
@@ -566,7 +567,7 @@ class Model(Stepper, metaclass=_Constructed):
     # Files.
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, networks and other Keras objects serialized."""
+        """Return the constructor's arguments, with networks and other Keras objects serialized."""
         serialize = keras.saving.serialize_keras_object
         base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
         config = {**base, **self.aside.arguments}
@@ -583,14 +584,14 @@ class Model(Stepper, metaclass=_Constructed):
         )
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the state of the random numbers too, which Keras leaves out of its files."""
+        """Save the model's own variables and the state of the random numbers, which Keras omits."""
         super().save_own_variables(store)
         states = [ops.convert_to_numpy(state) for state in random_states(self)]
         if states:
             store[RANDOM] = np.stack(states).astype("int64")
 
     def load_own_variables(self, store: Any) -> None:
-        """Load it, so that training goes on with the noise that would have come next."""
+        """Load the variables and the random state, so that training resumes with the next noise."""
         states = random_states(self)
         if RANDOM in store.keys() and len(store[RANDOM]) == len(states):
             for state, saved in zip(states, np.asarray(store[RANDOM]), strict=True):
@@ -601,15 +602,15 @@ class Model(Stepper, metaclass=_Constructed):
         """Write `config.json`, `metadata.json` and `model.weights.h5` to `folder`.
 
         Args:
-            folder: A new folder, or an earlier preset's.
-            dtype: Type of the weights on disk: `"float16"` takes half the bytes and keeps three
+            folder: A new folder, or the folder of an earlier preset.
+            dtype: Type of the weights on disk: `"float16"` halves the size and keeps three
                 digits.
         """
         presets.save(self, folder, dtype)
 
     @classmethod
     def from_preset(cls, name: str | Path) -> Self:
-        """Read a model of this class, or of one that derives from it.
+        """Read a model of this class or of a subclass.
 
         Args:
             name: A preset of the zoo (`kerasae.zoo.presets()` lists them), a folder that
@@ -619,7 +620,7 @@ class Model(Stepper, metaclass=_Constructed):
 
 
 def _sum(term: Tensor | Among, size: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the sum of a term over the batch, and how many examples it is of."""
+    """Return the sum of a term over the batch, and the number of examples in it."""
     if isinstance(term, Among):
         values, counts = term
         size = ops.sum(counts)
@@ -632,7 +633,7 @@ def _sum(term: Tensor | Among, size: Tensor, weight: Tensor | None) -> tuple[Ten
 
 
 def _add(tracker: keras.metrics.Mean, whole: Tensor, size: Tensor) -> None:
-    """Add a batch's sum to an epoch's: a short last batch counts for less."""
+    """Add a batch's sum to an epoch's, so that a shorter last batch counts less."""
     whole, size = devices.totals(whole, size)
     accumulate(tracker.total, whole)
     accumulate(tracker.count, size)
@@ -648,7 +649,7 @@ def _one_each(term: Tensor) -> Tensor:
 
 
 def _spread(term: Tensor | Among, size: Tensor) -> Tensor:
-    """Return a mean over some examples as numbers whose mean over all examples it is."""
+    """Rescale a mean over some examples, so that it is the mean of the result over all."""
     if not isinstance(term, Among):
         return term
     counts, size = devices.totals(ops.sum(term.counts), size)
@@ -656,9 +657,9 @@ def _spread(term: Tensor | Among, size: Tensor) -> Tensor:
 
 
 def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that a model was made with, defaults included.
+    """Return the constructor's arguments of a model, defaults included.
 
-    An argument that a constructor hands on to its parent's has the parent's default.
+    An argument that a constructor passes on to its parent has the parent's default.
     """
     found: dict[str, Any] = {}
     for parent in cls.__mro__:
@@ -679,6 +680,6 @@ def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]
         handed_on = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         found |= value if handed_on else {name: value}
     del found[first]
-    for name in ("name", "trainable", "dtype"):  # Keras's own, which it may have changed
+    for name in ("name", "trainable", "dtype"):  # Keras's own arguments, which it may have changed
         found.pop(name, None)
     return found

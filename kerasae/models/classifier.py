@@ -1,13 +1,14 @@
 """A classifier on a pretrained encoder: semi-supervised and transfer learning.
 
-    h = f(x)                    encoder: fixed, trained on, or unfrozen from the top down
+    h = f(x)                    encoder: fixed, trained further, or unfrozen from the top down
     p(c|x) = softmax(head(h))   head: one new layer, or any network
 
     L = mean over labelled x of −log p(c|x)  +  λ · mean over all x of L(x, g(f(x)))
 
-The second term is there if a decoder g is; then examples without a label, marked −1, teach the
-encoder as well. An encoder pretrained on all data and then trained on the few labels is the
-lecture's semi-supervised learning; the lower layers of another task's classifier are transfer.
+The second term needs a decoder g; then examples without a label, marked −1, also train the
+encoder. An encoder that is pretrained on all data and then trained on the few labels is the
+lecture's semi-supervised learning. The lower layers of another task's classifier give transfer
+learning.
 
 Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep networks" (2006);
 Yosinski, Clune, Bengio & Lipson, "How transferable are features in deep neural networks?" (2014);
@@ -31,43 +32,43 @@ from kerasae.models.base import Among, Model
 
 @keras.saving.register_keras_serializable("kerasae")
 class Classifier(Model):
-    """Minimises the cross entropy of the labelled examples + λ · L(x, g(f(x))) of all.
+    """A classifier that minimizes the labelled examples' cross entropy + λ · L(x, g(f(x))) of all.
 
-    The classifier learns on copies of the networks it is given, as the lecture draws it: the
-    autoencoder they come from keeps its weights and stays trainable, and several classifiers
-    can start from the same one. `Autoencoder(classifier.encoder, classifier.decoder)` is the
-    autoencoder that joint training improved.
+    The classifier trains copies of the given networks, as the lecture draws it: the autoencoder
+    they come from keeps its weights and stays trainable, and several classifiers can start from
+    the same one. `Autoencoder(classifier.encoder, classifier.decoder)` is the autoencoder after
+    joint training.
 
     Labels are whole numbers from 0 to `classes` − 1. With a decoder, −1 marks an example
-    without a label. A batch's cross entropy is averaged over its labelled examples and is 0
-    where there are none; the reconstruction is averaged over all examples. With
+    without a label. A batch's cross entropy is averaged over its labelled examples, and is 0
+    if there are none; the reconstruction is averaged over all examples. With
     `sample_weight` w each example's terms count w times in these averages.
 
-    Called, the model gives the probabilities p(c|x), as `predict` does.
+    A call of the model returns the probabilities p(c|x), as `predict` does.
 
     Metrics: `loss` (Keras's average of the batches' losses), `cross_entropy` and `accuracy`,
     which are averages over the labelled examples of an epoch, and with a decoder
-    `reconstruction`. In `compile` there is no loss to choose; with a decoder, further metrics
-    are `weighted_metrics`, in which examples without a label weigh nothing.
+    `reconstruction`. `compile` takes no loss. With a decoder, further metrics are
+    `weighted_metrics`, in which examples without a label have the weight 0.
 
     Args:
         encoder: f, a trained Keras model from the input to the code.
-        classes: How many classes there are.
+        classes: Number of classes.
         head: A Keras network or layer from the code to one logit per class, without a softmax;
             by default one dense layer on the flattened code. It is not copied.
         decoder: g, for joint training with the reconstruction, or `None`.
-        fixed: Which of the encoder's layers stay as they are. `None`: none, all are fine-tuned.
-            `"all"`: the encoder is a fixed function; it runs as in inference, so that
-            BatchNormalization keeps its statistics and noise inside it is off. A layer's name:
-            this one and all before it. A number n: the first n layers that have weights, or,
-            if it is negative, all but the last −n.
+        fixed: The encoder's layers that are not trained. `None`: none, all are fine-tuned.
+            `"all"`: the encoder is a fixed function; it runs in inference mode, so that
+            BatchNormalization keeps its statistics and its noise layers are off. A layer's name:
+            this layer and all before it. A number n: the first n layers that have weights, or,
+            if n is negative, all but the last −n.
         reconstruction_loss: L, a Keras loss.
         reconstruction_weight: λ, at least 0.
         corruption: C, a layer that corrupts the encoder's input in training only, or `None`;
-            what is to be reconstructed is the clean input.
-        copy: `False` trains the given networks themselves, not copies: for networks too large
-            to hold twice or that cannot be copied. They then share the weights and what is fixed
-            of the classifier.
+            the target of the reconstruction is the clean input.
+        copy: If False, the given networks themselves are trained, not copies: for networks that
+            are too large to hold twice or cannot be copied. They then share the classifier's
+            weights and its fixed layers.
 
     Example:
 
@@ -145,18 +146,18 @@ class Classifier(Model):
         copy: bool = True,
         **kwargs,
     ) -> Self:
-        """A classifier for a new task on the lower layers of a trained one.
+        """Return a classifier for a new task on the lower layers of a trained one.
 
         Args:
             trained: Any trained Keras model with a graph of layers: functional, Sequential, one
-                of `keras.applications`, a backbone or classifier of KerasHub. It is left as it is.
-            cut: Where to cut: the name of one of its layers, or an index into `trained.layers`;
-                this layer's output is the code. `None`: what enters the last layer that has
-                weights, so that all but the output layer is kept.
-            classes: Classes of the new task.
+                of `keras.applications`, a backbone or classifier of KerasHub. It is not changed.
+            cut: The name of the layer whose output is the code, or its index in `trained.layers`.
+                `None`: the code is the input of the last layer that has weights, so that all
+                layers but the output layer are kept.
+            classes: Number of classes of the new task.
             head: New upper layers, as in the constructor.
-            fixed: Which of the kept layers stay as they are, as in the constructor; by default all.
-            copy: As in the constructor.
+            fixed: The kept layers that are not trained, as in the constructor; by default all.
+            copy: If False, `trained` itself is trained, as in the constructor.
             **kwargs: Further arguments of the constructor.
 
         Example:
@@ -182,7 +183,7 @@ class Classifier(Model):
         return cls(encoder, classes, head, fixed=fixed, copy=False, **kwargs)
 
     def build(self, input_shape: Any) -> None:
-        """Builds all networks, checks that one takes what the other gives, and fixes layers."""
+        """Build all networks, check that their shapes match, and fix layers."""
         if getattr(self.encoder, "inputs", None):
             inputs = graphs.input_of("encoder", self.encoder)
         elif isinstance(input_shape, dict):
@@ -213,7 +214,7 @@ class Classifier(Model):
         self._fix()
 
     def _reconstructs(self, inputs: Any, code: keras.KerasTensor) -> None:
-        """Builds the decoder and checks that it goes from the code back to the input."""
+        """Build the decoder and check that it maps the code to the input's shape."""
         if self.decoder is None:
             return
         if isinstance(inputs, dict):
@@ -265,26 +266,26 @@ class Classifier(Model):
         return {"accuracy": Among(ops.cast(right, "float32"), labelled)}
 
     def compile(self, optimizer="adam", metrics=None, **kwargs) -> None:
-        """Compile as `keras.Model.compile` does; the loss is the class's own."""
+        """Compile as `keras.Model.compile` does; the loss is defined by the class."""
         if metrics and self.decoder is not None:
             raise ValueError(
-                "`metrics` are given, expected `weighted_metrics`: examples without a label weigh "
-                "nothing there."
+                "`metrics` are given, expected `weighted_metrics`: there examples without a label "
+                "have the weight 0."
             )
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Update the compiled metrics; an example without a label weighs nothing."""
+        """Update the compiled metrics; an example without a label has the weight 0."""
         labels, weight = _labels(y)
         if sample_weight is not None:
             weight = weight * _flat(sample_weight, "float32")
         return super().compute_metrics(x, labels, y_pred, weight)
 
     def fix(self, fixed: str | int | None) -> None:
-        """Changes which of the encoder's layers stay fixed, as `fixed` in the constructor.
+        """Change which of the encoder's layers are fixed, see `fixed` in the constructor.
 
-        A compiled model is compiled anew with what it was compiled with. Its optimizer is a
-        fresh one with the same settings, because its state belongs to the variables that move.
+        A compiled model is compiled again with the same arguments. Its optimizer is a new one with
+        the same settings, because an optimizer's state belongs to the variables that it trains.
         """
         before, self.fixed = self.fixed, fixed
         if self.built:
@@ -298,7 +299,7 @@ class Classifier(Model):
             self.compile(optimizer=fresh, **self.aside.compiled)
 
     def _fix(self) -> None:
-        """Sets every layer's `trainable`."""
+        """Set every layer's `trainable`."""
         layers = graphs.layers_of(self.encoder)
         count = self._fixed_count(layers)
         graphs.set_trainable(self.encoder, self.fixed != "all")
@@ -306,7 +307,7 @@ class Classifier(Model):
             graphs.set_trainable(layer, index >= count)
 
     def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
-        """How many of the encoder's layers, from the input on, are fixed."""
+        """Return the number of the encoder's layers, from the input on, that are fixed."""
         if self.fixed is None:
             return 0
         if isinstance(self.fixed, str):
@@ -329,19 +330,19 @@ class Classifier(Model):
     def fit_gradually(
         self, x: Any, y: Any = None, epochs: int = 1, layers: int = 1, **kwargs
     ) -> keras.callbacks.History:
-        """Trains the head alone, then with ever more of the encoder, from the top down.
+        """Train the head alone, then with more and more of the encoder, from the top down.
 
         Stage 0 trains the head with the encoder fixed, stage s the head and the encoder's upper
-        `s · layers` layers that have weights, the last stage everything. Each stage is a `fit`
-        of its own with a fresh optimizer of the compiled settings (see `fix`): a learning-rate
-        schedule starts again, and callbacks see one training per stage, with epochs numbered on.
-        For other stages call `fix` and `fit` in turn.
+        `s · layers` layers that have weights, the last stage everything. Each stage is a separate
+        `fit` with a new optimizer of the same settings (see `fix`): a learning-rate schedule starts
+        again, and callbacks see one training per stage, with consecutive epoch numbers. For other
+        stages call `fix` and `fit` in turn.
 
         Args:
             x: Examples, or a stream that can be read more than once.
             y: Labels.
-            epochs: Epochs of each stage.
-            layers: How many layers join from one stage to the next.
+            epochs: Number of epochs of each stage.
+            layers: Number of layers that each stage adds.
             **kwargs: Further arguments of `fit`.
 
         Returns:
@@ -366,7 +367,7 @@ class Classifier(Model):
         return whole
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks the examples' shapes and values, and the labels."""
+        """Check the examples' shapes and values, and the labels."""
         self._check_input(x)
         if y is None:
             raise ValueError("`y` is None, expected a label for each example.")
@@ -409,7 +410,7 @@ class Classifier(Model):
         return super().predict(x, *args, **kwargs)
 
     def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The most probable class of each example, `(n,)`."""
+        """Return the most probable class of each example, `(n,)`."""
         return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=1)
 
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -422,11 +423,11 @@ class Classifier(Model):
         return self.encoder(x, training=False)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the networks are the model's own by now."""
+        """Return the constructor's arguments, with the model's own networks and `copy=False`."""
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "encoder": graphs.made_trainable(serialize(self.encoder)),  # `fixed` says what is not
+            "encoder": graphs.made_trainable(serialize(self.encoder)),  # `fixed` freezes it again
             "head": serialize(self.head),
             "decoder": serialize(self.decoder),
             "fixed": self.fixed,
@@ -435,25 +436,25 @@ class Classifier(Model):
 
 
 def _labels(y: Any) -> tuple[Any, Any]:
-    """Labels (n,) with 0 in the place of −1, and 1 or 0 for labelled or not."""
+    """Return labels (n,) with 0 instead of −1, and 1 for labelled examples, 0 for others."""
     labels = _flat(y, "int32")
     return ops.maximum(labels, 0), ops.cast(labels >= 0, "float32")
 
 
 def _flat(values: Any, dtype: str) -> Any:
-    """One number per example, whether they came as (n,) or (n, 1)."""
+    """Return one number per example, `(n,)`, for values of shape (n,) or (n, 1)."""
     return ops.cast(ops.reshape(values, (-1,)), dtype)
 
 
 def _arrays(x: Any) -> Any:
-    """Lists of numbers as arrays, also in a dictionary of inputs."""
+    """Convert lists of numbers to arrays, also in a dict of inputs."""
     if isinstance(x, dict):
         return {name: checks.as_array(f"x[{name!r}]", value) for name, value in x.items()}
     return checks.as_array("x", x)
 
 
 def _head(head: Any, classes: int) -> keras.layers.Layer:
-    """The network from the code to the logits."""
+    """Return the network from the code to the logits."""
     if head is None:
         layers = [keras.layers.Flatten(), keras.layers.Dense(classes, name="logits")]
         return keras.Sequential(layers, name="head")

@@ -4,14 +4,14 @@
     p(x|z, c)           decoder and likelihood
     q(z|x, c)           encoder: the approximate posterior
 
-Everything is told the condition c (a label, an image, what any network makes of one), and the
-variational autoencoder's mathematics holds as it stands,
+All three distributions are conditioned on c (a label, an image, or a network's output for one);
+the variational autoencoder's mathematics is unchanged,
 
     log p(x|c) = E_q log p(x|z, c) − KL(q(z|x, c)‖p(z|c)) + KL(q(z|x, c)‖p(z|x, c))
 
-of which training maximises all but the last divergence, the bound's gap. Where several x are right
-for one c, as where c is the visible part of an image, a network from c to x that minimises an
-error gives their average; here z tells them apart.
+Training maximizes all terms except the last divergence, the bound's gap. If several x are right
+for one c, for example if c is the visible part of an image, a network from c to x that minimizes
+an error predicts their average; here z distinguishes them.
 
 Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative
 models" (2015).
@@ -37,7 +37,7 @@ PRIORS = ("learned", "fixed", "none")
 
 
 class Conditioned(NamedTuple):
-    """A batch with its encoded condition c′, drawn and computed once for all networks."""
+    """A batch with its encoded condition c′, computed once for all networks."""
 
     x: Tensor
     condition: Tensor  # c′
@@ -47,35 +47,35 @@ class Conditioned(NamedTuple):
 
 @keras.saving.register_keras_serializable("kerasae")
 class ConditionalVariationalAutoencoder(VariationalAutoencoder):
-    """Maximises E_q log p(x|z, c) − β KL(q(z|x, c)‖p(z|c)) over pairs of an example and its c.
+    """The conditional VAE, which maximizes E_q log p(x|z, c) − β KL(q(z|x, c)‖p(z|c)).
 
     Data are a dict `{"x": x, "condition": c}` of arrays, or streams of such dicts; for arrays,
-    `fit(x, c)`, `evaluate(x, c)` and `validation_data=(x, c)` say the same. A condition is a
-    label, with `classes`; else an array, which the networks take as it is, or after
-    `condition_network`. What networks are given is called c′ here.
+    `fit(x, c)`, `evaluate(x, c)` and `validation_data=(x, c)` are equivalent. A condition is a
+    label, with `classes`; else an array, which the networks take unchanged, or after
+    `condition_network`. The networks' input is called c′ here.
 
-    An image from its visible part: `kerasae.corruptions.hide` makes the condition, c, of an image
-    and marks what is seen. With `complete` only the hidden pixels are modelled: the bound is that
-    of their log-likelihood, and all that the model returns has the visible ones as they came.
+    To complete an image from its visible part, `kerasae.corruptions.hide` makes the condition c of
+    an image and marks the visible pixels. With `complete` only the hidden pixels are modelled: the
+    bound is that of their log-likelihood, and all outputs contain the visible pixels unchanged.
 
     Args:
-        encoder: A Keras model from `[x, c′]` to the posterior's parameters. `kerasae.nets` has
-            `conditional_mlp`, which makes both.
+        encoder: A Keras model from `[x, c′]` to the posterior's parameters.
+            `kerasae.nets.conditional_mlp` makes both networks.
         decoder: A Keras model from `[z, c′]` to the likelihood's parameters.
-        classes: For conditions that are labels, how many there are: c′ is the one-hot vector.
-        condition_network: A Keras model that makes c′ of the condition, learned with the rest,
+        classes: Number of classes, if conditions are labels: c′ is then the one-hot vector.
+        condition_network: A Keras model from the condition to c′, trained with the other networks,
             such as `kerasae.nets.convolutional_encoder`; or `None`.
-        condition_corruption: A layer that hides parts of the condition, drawn afresh in each step
-            of training, such as `kerasae.corruptions.QuadrantMask` with conditions made by
-            `kerasae.corruptions.with_mask`. Elsewhere conditions are taken as they come, and so
-            those to validate and to ask with are masked already, by `hide`.
-        prior: `"learned"`, N(μ(c), σ(c)²); `"fixed"`, N(0, I) whatever c is, or one of
-            `kerasae.priors`; or `"none"`: the divergence is left out of the loss, which then is
-            no bound, and `sample` draws from N(0, I) all the same.
+        condition_corruption: A layer that hides parts of the condition, drawn anew in each
+            training step, such as `kerasae.corruptions.QuadrantMask` with conditions made by
+            `kerasae.corruptions.with_mask`. It acts in training only: mask conditions for
+            validation and sampling with `hide`.
+        prior: `"learned"`, N(μ(c), σ(c)²); `"fixed"`, N(0, I) for every c, or one of
+            `kerasae.priors`; or `"none"`: the loss omits the divergence and is no bound, but
+            `sample` draws from N(0, I).
         prior_network: For the learned prior, a Keras model from c′ to μ and log σ²; a hidden layer
             of 256 by default.
-        complete: Whether the condition is a part of x that the model shall complete.
-        **kwargs: As in `VariationalAutoencoder`: `posterior`, `likelihood`, `beta`,
+        complete: If True, the condition is a part of x that the model completes.
+        **kwargs: Arguments of `VariationalAutoencoder`: `posterior`, `likelihood`, `beta`,
             `importance_samples`, `corruption` (of x), `seed`.
 
     Example:
@@ -139,7 +139,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                 "'none', or another of `kerasae.priors`."
             )
         for name, network in {"encoder": self.encoder, "decoder": self.decoder}.items():
-            count = len(getattr(network, "inputs", None) or "x1")  # unknown until it is built
+            count = len(getattr(network, "inputs", None) or "x1")  # 2 if unknown before building
             if count != 2:
                 what = "[x, condition]" if name == "encoder" else "[code, condition]"
                 raise ValueError(
@@ -159,7 +159,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return {"x": shape, "condition": condition}
 
     def build(self, input_shape: dict[str, tuple[int | None, ...]]) -> None:
-        """Builds the networks and checks that each takes what the others give."""
+        """Build the networks and check that their shapes match."""
         x, condition = (keras.KerasTensor((None, *shape[1:])) for shape in self._parts(input_shape))
         if self.condition_corruption is not None:
             self.condition_corruption(condition)
@@ -221,7 +221,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     # The three distributions, each conditioned on c.
 
     def read(self, x: Any, training: bool = False) -> Conditioned:
-        """Return the batch with c′, drawn and computed once."""
+        """Return the batch with c′, computed once."""
         if isinstance(x, Conditioned):
             return x
         x, condition = (ops.convert_to_tensor(part) for part in self._parts(x))
@@ -231,7 +231,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return Conditioned(x, self._encoded(condition, training), image, training)
 
     def _encoded(self, condition, training=False):
-        """c′ of conditions."""
+        """Return c′ of conditions."""
         if self.classes is not None:
             labels = ops.cast(ops.reshape(condition, (-1,)), "int32")
             condition = ops.one_hot(labels, self.classes, dtype=self.compute_dtype)
@@ -240,13 +240,13 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return condition
 
     def posterior(self, x: Any, training: bool = False) -> Distribution:
-        """q(z|x, c), for a batch of examples and their conditions."""
+        """Return q(z|x, c), for a batch of examples and their conditions."""
         x = self.read(x, training)
         numbers = self.encoder([x.x, x.condition], training=training)
         return posteriors.distribution(self.posterior_kind, numbers)
 
     def prior_at(self, x: Any) -> Distribution:
-        """p(z|c); N(0, I) where there is none, which is where `sample` draws then."""
+        """Return p(z|c); for the prior "none", N(0, I), which `sample` draws from."""
         if self.prior_kind != "learned":
             return self.prior.distribution()
         x = self.read(x)
@@ -254,16 +254,16 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return posteriors.distribution("diagonal", numbers)
 
     def likelihood_at(self, z: Tensor, x: Any, training: bool = False) -> Distribution:
-        """p(x|z, c), for samples z of shape (k, n, …)."""
+        """Return p(x|z, c), for samples z of shape (k, n, …)."""
         return super().likelihood_at(z, self.read(x, training), training)
 
     def log_densities(self, x: Any, count: int = 1, seed: Any = None) -> Densities:
-        """Samples z_i ~ q(z|x, c), and log p(x|z_i, c), log p(z_i|c), log q(z_i|x, c).
+        """Draw z_i ~ q(z|x, c); return them, and log p(x|z_i, c), log p(z_i|c), log q(z_i|x, c).
 
         Args:
             x: A batch, `{"x": x, "condition": c}`.
-            count: k, how many samples of each example.
-            seed: Of the samples.
+            count: The number k of samples per example.
+            seed: Seed of the samples.
         """
         if self.prior_kind == "none":
             raise ValueError(
@@ -274,7 +274,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def _decode_all(self, z, x, count, training):
         condition = x.condition
-        if count > 1:  # the k samples of all examples, one after the other
+        if count > 1:  # sample 1 of all examples, then sample 2 of all, …
             condition = ops.tile(condition, (count,) + (1,) * (len(condition.shape) - 1))
         return self.decoder([z, condition], training=training)
 
@@ -285,7 +285,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return self._distribution(decoded, x.image, len(decoded.shape) - 1).mean
 
     def _distribution(self, decoded, image, event_axes):
-        """p(x|z, c), from what the decoder gave and the part of x that is known."""
+        """Return p(x|z, c), from the decoder's output and the visible part of x."""
         if not self.complete:
             return self.likelihood.distribution(decoded, event_axes)
         return _Completed(self.likelihood.distribution(decoded, 1), decoded, event_axes, image)
@@ -305,7 +305,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     # Data.
 
     def _parts(self, x):
-        """The examples and conditions of a batch."""
+        """Return the examples and conditions of a batch."""
         if isinstance(x, Conditioned):
             return x.x, x.condition
         if not isinstance(x, Mapping):
@@ -318,10 +318,10 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return x["x"], x["condition"]
 
     def _pair(self, x, condition):
-        """The dict of both, from two arrays or from the dict itself."""
+        """Return examples and conditions as a dict, from two arrays or from the dict itself."""
         if isinstance(x, Mapping):
             if condition is not None:
-                raise ValueError("`condition` is given beside a dict in `x`, expected it in there.")
+                raise ValueError("`condition` is given beside a dict in `x`, expected it in `x`.")
             x, condition = self._parts(x)
         x = checks.as_array("x", x)
         self._check_input(x)
@@ -343,13 +343,13 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return condition
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks the examples as every autoencoder does, and that each has a condition."""
+        """Check the examples as every autoencoder does, and that each has a condition."""
         x, condition = self._parts(x)
         super().check_batch(x, y, sample_weight)
         checks.same_length(x=x, condition=self._checked_condition(condition))
 
     def _checked(self, x, y, sample_weight):
-        """The data to hand to Keras; two arrays are an example and its condition."""
+        """Check the data and return them; two arrays are examples and their conditions."""
         if not isinstance(x, Mapping) and x is not None:
             x = checks.as_array("x", x)
             if checks.is_array(x):
@@ -365,15 +365,15 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         """Return the codes: the means of q(z|x, c).
 
         Args:
-            x: Examples, or the dict of them and their conditions.
-            condition: One for each example.
-            batch_size: Examples at a time.
+            x: Examples, or a dict of them and their conditions.
+            condition: Conditions, one for each example.
+            batch_size: Number of examples at a time.
         """
         pair = {name: _numpy(part) for name, part in self._pair(x, condition).items()}
         return self.view("_codes")(pair, batch_size)
 
     def decode(self, code: Any, condition: Any, batch_size: int = 256) -> np.ndarray:
-        """The means of p(x|z, c) at the given codes, each with its condition."""
+        """Return the means of p(x|z, c) at the given codes, each with its condition."""
         code = checks.as_array("code", code)
         checks.array("code", code, self._shape("code"))
         condition = self._checked_condition(condition)
@@ -381,7 +381,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return self._answers(_numpy(code)[:, None], condition, batch_size)[:, 0]
 
     def reconstruct(self, x: Any, condition: Any = None, batch_size: int = 256) -> np.ndarray:
-        """The means of p(x|z, c) at the posteriors' means."""
+        """Return the means of p(x|z, c) at the posteriors' means."""
         x, condition = self._parts(self._pair(x, condition))
         return self.decode(self.encode(x, condition, batch_size), condition, batch_size)
 
@@ -393,14 +393,14 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         pixels: bool = False,
         batch_size: int = 256,
     ) -> np.ndarray:
-        """Several answers to each condition: z ~ p(z|c), then the mean of p(x|z, c).
+        """Draw examples for each condition: z ~ p(z|c), then the mean of p(x|z, c).
 
         Args:
             condition: Conditions, `(n, …)`.
-            count: How many answers to each.
-            seed: Of the draw; `None` for another one each time.
-            pixels: Whether to draw x ~ p(x|z, c) too, instead of its mean.
-            batch_size: Examples at a time.
+            count: Number of examples per condition.
+            seed: Seed of the draw; `None` for a new draw each time.
+            pixels: If True, draw x ~ p(x|z, c) instead of returning its mean.
+            batch_size: Number of examples decoded at a time.
 
         Returns:
             Array of shape `(n, count, …)`.
@@ -421,13 +421,13 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return self._answers(z, condition, batch_size, pixels, seed)
 
     def interpolate(self, start: Any, end: Any, condition: Any, steps: int = 8) -> np.ndarray:
-        """Decodes the straight line between the codes of two examples of one condition.
+        """Decode the straight line between the codes of two examples of one condition.
 
         Args:
             start: Examples at which the lines begin, `(n, …)`.
-            end: Examples at which they end, as many.
-            condition: Of each line.
-            steps: Points on each line, both ends included.
+            end: Examples at which they end, `(n, …)`.
+            condition: Conditions, one for each line.
+            steps: Number of points on each line, both ends included.
 
         Returns:
             Array of shape `(n, steps, …)`.
@@ -444,7 +444,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         units: tuple[int, int] = (0, 1),
         spacing: str = "even",
     ) -> np.ndarray:
-        """`VariationalAutoencoder.grid` for each condition, as an array `(n, side, side, …)`."""
+        """Return `VariationalAutoencoder.grid` for each condition, `(n, side, side, …)`."""
         codes = self._square(side, limit, units, spacing)
         condition = self._checked_condition(condition)
         codes = np.broadcast_to(
@@ -454,11 +454,11 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return images.reshape((len(images), side, side, *images.shape[2:]))
 
     def _encoded_array(self, condition, batch_size):
-        """c′ of conditions, outside training."""
+        """Return c′ of conditions, outside training."""
         return self.view("_encoded")(_numpy(condition), batch_size)
 
     def _answers(self, codes, condition, batch_size=256, pixels=False, seed=None):
-        """The means of p(x|z, c), or samples of it, for several codes (n, k, …) of each c."""
+        """Return the means of p(x|z, c), or samples of it, for codes (n, k, …), k per condition."""
         count = codes.shape[1]
         encoded = np.repeat(self._encoded_array(condition, batch_size), count, axis=0)
         flat = codes.reshape((-1, *codes.shape[2:]))
@@ -470,7 +470,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
 
 class _Completed(Distribution):
-    """p(x|z, c) where c is a part of x: certain of it, and `inner` elsewhere."""
+    """p(x|z, c) if c is a part of x: that part has probability 1, the rest follows `inner`."""
 
     def __init__(self, inner: Distribution, decoded: Tensor, event_axes: int, image: Tensor):
         super().__init__(decoded, event_axes)
@@ -479,7 +479,7 @@ class _Completed(Distribution):
         self.seen = image[..., -1:] > 0.5
 
     def log_prob(self, value):
-        # Of the hidden numbers alone: what is known has probability 1.
+        # Of the hidden numbers alone: the visible ones have probability 1.
         hidden = ops.cast(ops.logical_not(self.seen[..., 0]), "float32")
         axes = tuple(range(1 - self.event_axes, 0))
         return ops.sum(hidden * self.inner.log_prob(value), axis=axes)

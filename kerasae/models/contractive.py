@@ -1,9 +1,9 @@
-"""The contractive autoencoder: a code that stands still when the input moves.
+"""The contractive autoencoder: a code that is insensitive to small changes of the input.
 
     L(x, g(f(x))) + λ ‖∂f(x)/∂x‖²_F
 
-The penalty alone would make every singular value of ∂f/∂x zero. Reconstruction keeps those along
-which the data vary: their directions are tangent to the data's manifold (see
+The penalty alone would make every singular value of ∂f/∂x zero. The reconstruction term preserves
+those of the directions in which the data vary, which are tangent to the data's manifold (see
 `kerasae.evaluation.manifold`).
 
 Rifai et al., "Contractive auto-encoders: explicit invariance during feature extraction" (2011).
@@ -20,20 +20,21 @@ from kerasae.penalties import Contractive
 
 @keras.saving.register_keras_serializable("kerasae")
 class ContractiveAutoencoder(Autoencoder):
-    """Minimises L(x, g(f(x))) + λ ‖∂f(x)/∂x‖²_F.
+    """The contractive autoencoder, which minimizes L(x, g(f(x))) + λ ‖∂f(x)/∂x‖²_F.
 
     The norm is a sum over the whole code and the whole input, while Keras's losses average over
-    the pixels: λ is to be chosen for that.
+    the pixels: choose λ accordingly.
 
     Args:
-        encoder: f, a Keras model from the input to the code. Dense ones have a closed form.
+        encoder: f, a Keras model from the input to the code. For dense layers the norm has a
+            closed form.
         decoder: g, a Keras model from the code to the reconstruction.
         weight: λ, at least 0.
         method: `"exact"`, or `"projections"` for an estimate from random directions.
-        projections: Directions for each example, with `"projections"`.
-        seed: Of the directions, or `None`.
-        corruption: C, as in `Autoencoder`; the norm is then taken at x̃.
-        penalty: What is to be added to the norm, as in `Autoencoder`.
+        projections: Number of directions for each example, with `"projections"`.
+        seed: Seed of the directions, or `None`.
+        corruption: C, as in `Autoencoder`; the norm is then computed at x̃.
+        penalty: Further penalties, added to the norm, as in `Autoencoder`.
 
     Example:
 

@@ -1,10 +1,10 @@
-"""The denoising autoencoder: it is shown x̃ and must give x back.
+"""The denoising autoencoder: it sees x̃ and learns to reconstruct x.
 
     L(x, g(f(x̃))),   x̃ ~ C(x̃|x)
 
-It cannot copy its input, and so it learns a projection back onto the data. Under squared error
-the best it can do is g(f(x̃)) = E[x|x̃]; for Gaussian noise, x̃ = x + σε, that is a step along
-the score of the noisy data's density p_σ, the gradient of its logarithm:
+It cannot copy its input, and so it learns a projection onto the data. For the squared error the
+optimum is g(f(x̃)) = E[x|x̃]. For Gaussian noise, x̃ = x + σε, this is a step along the score of
+the noisy data's density p_σ, the gradient of its logarithm:
 
     (g(f(x̃)) − x̃) / σ² = ∇ log p_σ(x̃)
 
@@ -24,20 +24,20 @@ from kerasae.models.autoencoder import Autoencoder
 
 @keras.saving.register_keras_serializable("kerasae")
 class DenoisingAutoencoder(Autoencoder):
-    """Minimises L(x, g(f(x̃))) + Ω(h, x̃) with x̃ ~ C(x̃|x), drawn afresh each step.
+    """The denoising autoencoder, which minimizes L(x, g(f(x̃))) + Ω(h, x̃) with x̃ ~ C(x̃|x).
 
-    Pairs bring noise of their own: `fit(x_noisy, x_clean)` learns from them as they are, without
-    the corruption. `fit(x)` and `fit(x, x)` corrupt x. To corrupt the inputs of pairs as well,
-    take an `Autoencoder`. Nothing is corrupted outside training. `train_on_batch` knows no pairs:
-    it always corrupts.
+    `fit(x)` and `fit(x, x)` corrupt x, with a new draw in each step. `fit(x_noisy, x_clean)` trains
+    on the given pairs, without the corruption. To corrupt the inputs of pairs as well, use an
+    `Autoencoder`. Nothing is corrupted outside training. `train_on_batch` always corrupts, even
+    pairs.
 
     Args:
         encoder: f, a Keras model from the input to the code.
         decoder: g, a Keras model from the code to the reconstruction.
         corruption: C, a layer such as `keras.layers.GaussianNoise(0.1)`, `keras.layers.Dropout`
-            or one of `kerasae.corruptions`; several at once are a `keras.Sequential` of them.
-            A model saved between two calls of `fit` goes on with the noise that would have come
-            next; on PyTorch, `Dropout` needs a `seed` for that.
+            or one of `kerasae.corruptions`, or a `keras.Sequential` of several. A model that is
+            saved between two calls of `fit` resumes with the next noise; on PyTorch, `Dropout`
+            needs a `seed` for this.
         penalty: Ω, as in `Autoencoder`.
 
     Example:
@@ -53,7 +53,7 @@ class DenoisingAutoencoder(Autoencoder):
     ((64, 28, 28, 1), (64, 28, 28, 1))
     """
 
-    _pairs = False  # whether `fit` is at work on pairs
+    _pairs = False  # True while `fit` trains on pairs
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class DenoisingAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, corruption, penalty, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """Trains as `keras.Model.fit` does; a `y` other than `x` stands for the clean examples."""
+        """Train as `keras.Model.fit` does; a `y` other than `x` holds the clean examples."""
         noisy, clean = checks.as_array("x", x), checks.as_array("y", y)
         if x is not None and not checks.is_array(noisy):
             batch, x = checks.first_batch(x)
             noisy, clean, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if clean is None or _equal(noisy, clean):
             return super().fit(x, y, *args, **kwargs)
-        self._pairs, self.train_function = True, None  # Keras traces the step anew, without C
+        self._pairs, self.train_function = True, None  # Keras traces the step again, without C
         try:
             return super().fit(x, y, *args, **kwargs)
         finally:
@@ -91,17 +91,17 @@ class DenoisingAutoencoder(Autoencoder):
         """Estimate the score of the noisy data's density, (g(f(x)) − x) / σ².
 
         Args:
-            x: Points at which to take it, noisy or not.
-            stddev: σ, the noise's standard deviation; by default the corruption's, which then
-                must be a `keras.layers.GaussianNoise`.
-            batch_size: Examples at a time.
+            x: Points at which to estimate it, noisy or not.
+            stddev: Standard deviation σ of the noise; by default the corruption's, which then must
+                be a `keras.layers.GaussianNoise`.
+            batch_size: Number of examples at a time.
 
         Returns:
             Array of the shape of `x`.
         """
         sigma = self._stddev() if stddev is None else stddev
         if not checks.not_negative("stddev", sigma):
-            raise ValueError("`stddev` is 0, expected noise: without any there is no score.")
+            raise ValueError("`stddev` is 0, expected a positive one: the score divides by it.")
         return self._displacement(x, batch_size) / np.float32(sigma) ** 2
 
     def project(
@@ -112,17 +112,18 @@ class DenoisingAutoencoder(Autoencoder):
         path: bool = False,
         batch_size: int = 256,
     ) -> np.ndarray:
-        """Move points towards the data, x ← x + η (g(f(x)) − x), again and again.
+        """Move points towards the data by repeated steps x ← x + η (g(f(x)) − x).
 
         Args:
-            x: Where to begin.
-            steps: How often to move.
-            step_size: η; 1 goes all the way to each reconstruction, x ← g(f(x)).
-            path: Whether to return every point on the way.
-            batch_size: Examples at a time.
+            x: Points to begin with.
+            steps: Number of steps.
+            step_size: η; with 1 each step ends at the reconstruction, x ← g(f(x)).
+            path: If True, return the points of all steps.
+            batch_size: Number of examples at a time.
 
         Returns:
-            The end, of the shape of `x`, or the path, `(n, steps + 1, …)`, which begins with `x`.
+            The last points, of the shape of `x`, or the path, `(n, steps + 1, …)`, which begins
+            with `x`.
         """
         steps = checks.positive("steps", steps)
         step_size = checks.not_negative("step_size", step_size)
@@ -134,7 +135,7 @@ class DenoisingAutoencoder(Autoencoder):
         return np.stack(points, axis=1) if path else points[0]
 
     def _displacement(self, x: Any, batch_size: int) -> np.ndarray:
-        """Return g(f(x)) − x, of the shape of both."""
+        """Return g(f(x)) − x, of the shape of `x`."""
         points = self._points(x)
         reconstruction = self.reconstruct(x, batch_size).astype("float32")
         if reconstruction.shape != points.shape:
@@ -145,13 +146,13 @@ class DenoisingAutoencoder(Autoencoder):
         return reconstruction - points
 
     def _points(self, x: Any) -> np.ndarray:
-        """Return examples to move, checked as every method checks them, in float32."""
+        """Check examples to move and return them in float32."""
         x = checks.as_array("x", x)
         self._check_input(x)
         return np.asarray(ops.convert_to_numpy(x), dtype="float32")
 
     def _stddev(self) -> float:
-        """σ of the corruption, if it is Gaussian noise and nothing else."""
+        """Return σ of the corruption, which must be Gaussian noise alone."""
         found = self.corruption
         if isinstance(found, keras.Sequential) and len(found.layers) == 1:
             found = found.layers[0]
@@ -164,7 +165,7 @@ class DenoisingAutoencoder(Autoencoder):
 
 
 def _equal(x: Any, y: Any) -> bool:
-    """Whether the targets are the input itself."""
+    """Return whether the targets are the input itself."""
     if x is y or not (checks.is_array(x) and checks.is_array(y)):
         return x is y
     return np.array_equal(ops.convert_to_numpy(x), ops.convert_to_numpy(y))

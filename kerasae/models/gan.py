@@ -1,17 +1,17 @@
-"""The generative adversarial network: a generator that fools a discriminator.
+"""The generative adversarial network: a generator that learns to fool a discriminator.
 
     x = G(z),  z ~ p(z)          generator: from noise to a sample
-    D(x) = σ(a(x))               discriminator: how probable it is that x is real; a is its logit
+    D(x) = σ(a(x))               discriminator: the probability that x is real; a is its logit
 
     J(D) = −½ E log D(x) − ½ E log(1 − D(G(z)))      least at D = p / (p + q), q the density of G(z)
 
-    J(G) = −J(D)                 minimax: the gradient vanishes where D is sure
-    J(G) = −½ E log D(G(z))      non-saturating: it does not
-    J(G) = −½ E e^a              maximum likelihood at the best D, where e^a = p/q
+    J(G) = −J(D)                 minimax: the gradient vanishes if D(G(z)) is near 0
+    J(G) = −½ E log D(G(z))      non-saturating: it does not vanish
+    J(G) = −½ E e^a              maximum likelihood at the best D, which has e^a = p/q
 
-Both take turns, k steps of D for each of G, or step at once. There is no loss that falls while it
-goes well: what to watch is D at real and at generated examples, and whether the samples differ
-from each other as the data do.
+Both take turns, k steps of D for each step of G, or both step at once. Falling losses do not
+indicate progress: monitor D at real and at generated examples, and compare the differences
+between samples with those between real examples.
 
 Goodfellow et al., "Generative adversarial networks" (2014); Goodfellow, "NIPS 2016 tutorial:
 generative adversarial networks" (2016); Radford, Metz & Chintala, "Unsupervised representation
@@ -39,48 +39,48 @@ from kerasae.models.base import Among, Batch, Model, Outcome, Player
 Tensor = Any
 
 
-# What the players minimise, for each example, given the logits a of a real and a generated one.
-# D may be told that real examples are real with probability 1 − s only, one-sided label smoothing.
+# J of each example, given the logits a of a real and a generated one. With one-sided label
+# smoothing s, D's target for real examples is 1 − s.
 
 
 def cross_entropy(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """−½ [(1 − s) log D(x) + s log(1 − D(x))] − ½ log(1 − D(G(z))), D = σ(a)."""
+    """Return −½ [(1 − s) log D(x) + s log(1 − D(x))] − ½ log(1 − D(G(z))), D = σ(a)."""
     # −log σ(a) = softplus(−a), and −log(1 − σ(a)) = softplus(a) = a + softplus(−a).
     return 0.5 * (ops.softplus(-real) + smoothing * real + ops.softplus(fake))
 
 
 def least_squares(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """½ (a(x) − (1 − s))² + ½ a(G(z))²."""
+    """Return ½ (a(x) − (1 − s))² + ½ a(G(z))²."""
     return 0.5 * (ops.square(real - (1 - smoothing)) + ops.square(fake))
 
 
 def hinge(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """max(0, 1 − a(x)) + max(0, 1 + a(G(z)))."""
+    """Return max(0, 1 − a(x)) + max(0, 1 + a(G(z)))."""
     return ops.relu(1 - real) + ops.relu(1 + fake)
 
 
 def wasserstein(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """a(G(z)) − a(x); the penalty λ (‖∇a(x̂)‖ − 1)² comes on top."""
+    """Return a(G(z)) − a(x), without the penalty λ (‖∇a(x̂)‖ − 1)²."""
     return fake - real
 
 
 class Loss(NamedTuple):
-    """J(D) and J(G) for each example, and what they make of the logit."""
+    """J(D) and J(G) for each example, and the meaning of the logit."""
 
     discriminator: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor], Tensor]
-    smooths: bool = True  # whether labels can be smoothed
-    probability: bool = True  # whether σ(a) is a probability; else a is a score of its own
-    penalized: bool = False  # whether the gradient penalty comes on top of J(D)
+    smooths: bool = True  # if True, labels can be smoothed
+    probability: bool = True  # if True, σ(a) is a probability; else a is a score
+    penalized: bool = False  # if True, the gradient penalty is added to J(D)
 
 
 LOSSES = {
-    # −J(D), but for the part that G has no influence on: ½ log(1 − D(G(z)))
+    # −J(D), without the term that G does not influence: ½ log(1 − D(G(z)))
     "minimax": Loss(cross_entropy, lambda fake: -0.5 * ops.softplus(fake)),
     # −½ log D(G(z))
     "non_saturating": Loss(cross_entropy, lambda fake: 0.5 * ops.softplus(-fake)),
-    # −½ e^a = −½ D / (1 − D), which at the best D is −½ p/q. Above a = 40, −½ e⁴⁰: else e^a would
-    # overflow at a = 88, and the square of such a gradient, which Adam takes, from a = 46 on.
+    # −½ e^a = −½ D / (1 − D), which at the best D is −½ p/q. Above a = 40, −½ e⁴⁰: otherwise e^a
+    # would overflow at a = 88, and the square of its gradient, which Adam computes, from a = 46 on.
     "maximum_likelihood": Loss(cross_entropy, lambda fake: -0.5 * ops.exp(ops.minimum(fake, 40.0))),
     # ½ (a(G(z)) − 1)²
     "least_squares": Loss(least_squares, lambda fake: 0.5 * ops.square(fake - 1), True, False),
@@ -92,39 +92,39 @@ LOSSES = {
 
 @keras.saving.register_keras_serializable("kerasae")
 class GAN(Model):
-    """Two players: D minimises J(D), G minimises J(G).
+    """The GAN, a game of two players: D minimizes J(D), G minimizes J(G).
 
-    `fit(x)` draws fresh noise z for each step of each player; a round of k discriminator steps and
-    one of the generator uses one batch of x throughout. `fit({"x": x, "z": z})` brings the noise
-    along, for runs that are to be compared exactly: all steps of a round then use the given z.
-    With `classes` both networks see a label as well, `fit(x, labels)`, and each sample of a batch
-    is generated for the label of the real example beside it. A `sample_weight` w counts an example
-    and the sample beside it w times, so that G learns the density w(x) p(x).
+    `fit(x)` draws new noise z for each step of each player; a round of k discriminator steps and
+    one generator step uses one batch of x. `fit({"x": x, "z": z})` uses given noise, for runs that
+    must be compared exactly: all steps of a round then use the same z. With `classes` both
+    networks also see a label, `fit(x, labels)`, and sample i of a batch is generated for the label
+    of real example i. A `sample_weight` w counts an example and the sample of the same index w
+    times, so that G learns the density w(x) p(x).
 
-    `predict(z)` gives G(z); `sample`, `generate` and `interpolate` use the average of the
-    generator's weights where there is one. Without `optimizer`, `compile` takes Adam with DCGAN's
-    learning rate of 2e-4 and β₁ = 0.5 for both players, called `discriminator` and `generator`.
+    `predict(z)` returns G(z); `sample`, `generate` and `interpolate` use the average of the
+    generator's weights if there is one. By default `compile` uses Adam with DCGAN's learning rate
+    of 2e-4 and β₁ = 0.5 for both players, which are called `discriminator` and `generator`.
 
-    Metrics, the same in validation (where the networks run as in inference): `loss`, the sum of
+    Metrics, also in validation, with the networks in inference mode: `loss`, the sum of
     `discriminator_loss` and `generator_loss`; `real` and `fake`, the mean of D(x) and D(G(z)), or
-    of the scores a under the last three losses; `diversity`, the mean distance between a
-    sample of a batch and the next over that between two real examples: near 1 where they differ as
-    the data do, 0 where all are the same. With k > 1 those of D are averaged over the k steps.
+    of the scores a with the last three losses; `diversity`, the mean distance between a sample of
+    a batch and the next, divided by that between real examples: near 1 if samples differ as much
+    as the data, 0 if all are the same. With k > 1 the metrics of D are averaged over the k steps.
 
     Args:
         generator: G, a Keras model from z to x, or from `[z, one-hot label]`.
         discriminator: a, a Keras model from x to one logit, or from `[x, one-hot label]`.
         loss: `"minimax"`, `"non_saturating"`, `"maximum_likelihood"` (e^a only up to
             a = 40), `"least_squares"`, `"hinge"` or `"wasserstein"`.
-        discriminator_steps: k.
-        simultaneous: Whether both gradients are taken at the same point, before either step.
-        label_smoothing: s; 0.1 tells D that real examples are real with probability 0.9.
+        discriminator_steps: Number k of discriminator steps per generator step.
+        simultaneous: If True, both gradients are computed before either step.
+        label_smoothing: s; with 0.1, D's target for real examples is 0.9.
         gradient_penalty: λ of `"wasserstein"`, λ (‖∇a(x̂)‖ − 1)² at points x̂ between a real
             example and a sample.
         average: δ, such as 0.999, for the average θ̄ ← δ_t θ̄ + (1 − δ_t) θ of the generator's
-            weights and moving statistics, δ_t = min(δ, (1 + t) / (10 + t)) after t steps, so that
-            the untrained weights are soon forgotten; or `None`.
-        classes: How many classes there are, for a GAN conditional on labels.
+            weights and moving statistics; or `None`. δ_t = min(δ, (1 + t) / (10 + t)) after t
+            steps, so that the initial weights soon lose their influence.
+        classes: Number of classes, for a GAN conditional on labels.
         latent: p(z), `"normal"`, N(0, I), or `"uniform"`, from −1 to 1.
 
     Example:
@@ -192,20 +192,20 @@ class GAN(Model):
         shape: tuple[int, ...],
         code_size: int = 64,
         units: Sequence[int] = (256, 512),
-        activation: str = "leaky_relu",
-        output_activation: str = "linear",
+        activation: checks.Activation = "leaky_relu",
+        output_activation: checks.Activation = "linear",
         classes: int | None = None,
         **kwargs,
     ) -> Self:
-        """A GAN of fully connected networks: `units` in G, and the same reversed in D.
+        """Return a GAN of fully connected networks: `units` in G, and reversed in D.
 
         Args:
-            shape: Of one example.
-            code_size: Numbers in z.
+            shape: Shape of one example.
+            code_size: Dimension of z.
             units: Sizes of the generator's hidden layers, from z on.
-            activation: Of the hidden layers of both.
-            output_activation: Of the sample: `"sigmoid"` for values in [0, 1].
-            classes: As in the constructor.
+            activation: Activation of the hidden layers of both.
+            output_activation: Activation of the sample: `"sigmoid"` for values in [0, 1].
+            classes: Number of classes, as in the constructor.
             **kwargs: Further arguments of the constructor.
         """
         if classes is not None:
@@ -240,16 +240,16 @@ class GAN(Model):
         classes: int | None = None,
         **kwargs,
     ) -> Self:
-        """The convolutional GAN of Radford et al. for images in [0, 1].
+        """Return the convolutional GAN of Radford et al. for images in [0, 1].
 
-        Under the loss `"wasserstein"` the discriminator has no batch normalisation, since the
-        gradient penalty asks about each example alone.
+        With the loss `"wasserstein"` the discriminator has no batch normalization, because the
+        gradient penalty is defined per example.
 
         Args:
-            shape: Height, width and channels, the sides 28, 32, 64 or the like.
-            code_size: Numbers in z.
+            shape: Height, width and channels, as in `kerasae.nets.dcgan_generator`.
+            code_size: Dimension of z.
             filters: Channels of the largest hidden maps; 128 in the paper's generator.
-            classes: As in the constructor.
+            classes: Number of classes, as in the constructor.
             **kwargs: Further arguments of the constructor.
         """
         generator = nets.dcgan_generator(shape, code_size, filters, classes)
@@ -258,7 +258,7 @@ class GAN(Model):
         return cls(generator, discriminator, classes=classes, **kwargs)
 
     def _check_networks(self) -> None:
-        """Checks that G takes z, D takes what G gives, and D gives one logit."""
+        """Check that G takes z, that D takes G's output, and that D gives one logit."""
         label = [] if self.classes is None else [(self.classes,)]
         shapes = {}
         for name, first in (("generator", "z"), ("discriminator", "x")):
@@ -289,22 +289,22 @@ class GAN(Model):
         )
         if self.game.penalized and self.gradient_penalty and normalized:
             raise ValueError(
-                "`discriminator` has batch normalisation, expected none: the gradient penalty "
-                "of the loss 'wasserstein' asks about each example alone."
+                "`discriminator` has batch normalization, expected none: the gradient penalty "
+                "of the loss 'wasserstein' is defined per example."
             )
 
     def input_shape_of_networks(self):
         return self.generator.input_shape
 
     def build(self, input_shape: Any = None) -> None:
-        """Build nothing: both networks come built."""
+        """Mark the model as built: both networks are already built."""
         self.built = True
         internals.called(self)
 
     # The mathematics.
 
     def compute(self, z, training):
-        """The samples G(z); for a conditional GAN z is `[z, one-hot label]`."""
+        """Return the samples G(z); for a conditional GAN z is `[z, one-hot label]`."""
         return {"output": self.generator(z, training=training)}
 
     def players(self):
@@ -327,7 +327,7 @@ class GAN(Model):
         return results
 
     def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
-        """Return J(D) of real examples and as many samples."""
+        """Return J(D) of real examples and the same number of samples."""
         x, z, label = self._drawn_batch(batch, training)
         fake = calls.call(self.generator, _with(z, label), training)
         fake = ops.stop_gradient(ops.cast(fake, "float32"))
@@ -341,18 +341,18 @@ class GAN(Model):
         return Outcome(loss, {"discriminator_loss": loss}, measures)
 
     def generate_batch(self, batch: Batch, training: bool) -> Outcome:
-        """Return J(G) of as many samples as there are examples."""
+        """Return J(G) of as many samples as the batch has examples."""
         x, z, label = self._drawn_batch(batch, training)
         fake = calls.call(self.generator, _with(z, label), training)
         loss = self.game.generator(self._logit(fake, label, training))
-        # A batch of one example has no distances, and counts for nothing.
+        # A batch of one example has no distances, and its weight is 0.
         ratio = distances(ops.stop_gradient(fake)) / ops.maximum(distances(x), 1e-12)
         count = ops.cast(ops.shape(x)[0] - 1, "float32")
         diversity = Among(ops.reshape(ratio, (1,)), ops.reshape(count, (1,)))
         return Outcome(loss, {"generator_loss": loss}, {"diversity": diversity})
 
     def _drawn_batch(self, batch, training):
-        """x, z, and one-hot labels or `None`."""
+        """Return x, z, and one-hot labels or `None`."""
         x, z = examples_and_noise(batch.x)
         x, label = ops.cast(x, "float32"), None
         if self.classes is not None:
@@ -366,7 +366,7 @@ class GAN(Model):
         return ops.reshape(ops.cast(logit, "float32"), (-1,))
 
     def _gradient_penalty(self, x, fake, label, seed):
-        """(‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
+        """Return (‖∇a(x̂)‖ − 1)²,  x̂ = εx + (1 − ε) G(z),  ε ~ U(0, 1)."""
         count, ones = ops.shape(x)[0], (1,) * (len(x.shape) - 1)
         mix = noise.uniform((count, *ones), seed)
         between = mix * x + (1 - mix) * fake
@@ -375,7 +375,7 @@ class GAN(Model):
         return ops.square(ops.sqrt(square + 1e-12) - 1)  # the root has no derivative at 0
 
     def _update_average(self) -> None:
-        """θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
+        """Update θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
         t = ops.cast(self.optimizer["generator"].iterations, "float32")
         decay = ops.minimum(self.average, (1 + t) / (10 + t))
         for mean, weight in zip(self.averaged.weights, self.generator.weights, strict=True):
@@ -383,7 +383,7 @@ class GAN(Model):
             mean.assign(ops.cast(value, mean.dtype))
 
     def _noise(self, count, seed):
-        """Draws z ~ p(z)."""
+        """Draw z ~ p(z)."""
         shape = (count, *self.code_shape)
         if self.latent == "uniform":
             return 2 * noise.uniform(shape, seed) - 1
@@ -404,7 +404,7 @@ class GAN(Model):
         super().compile(optimizer=optimizer, **kwargs)
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Checks shapes, lengths, finiteness, labels, and that G can reach the data's range."""
+        """Check shapes, lengths, finiteness, labels, and that G can reach the data's range."""
         x, z = examples_and_noise(x)
         if z is not None:
             checks.array("z", z, self.code_shape)
@@ -431,13 +431,13 @@ class GAN(Model):
             checks.same_length(x=x, sample_weight=sample_weight)
 
     def sample(self, count: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
-        """Draws samples G(z), z ~ p(z).
+        """Draw samples G(z), z ~ p(z).
 
         Args:
-            count: How many.
+            count: Number of samples.
             labels: For a conditional GAN: one label for all, or one for each; `None` for each
                 class in turn.
-            seed: Of z; `None` for new samples each time.
+            seed: Seed of z; `None` for new samples each time.
 
         Returns:
             Array of shape `(count, …)`.
@@ -447,7 +447,7 @@ class GAN(Model):
         return self.generate(ops.convert_to_numpy(z), labels)
 
     def generate(self, z: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
-        """The samples G(z) at given z, for labels as in `sample`."""
+        """Return the samples G(z) for given z, with labels as in `sample`."""
         z = checks.as_array("z", z)
         wanted = "pass whole numbers of p(z)'s own scale as float32"
         checks.array("z", z, self.code_shape, integers=False, otherwise=wanted)
@@ -459,15 +459,15 @@ class GAN(Model):
     def interpolate(
         self, start: Any, end: Any, steps: int = 8, spherical: bool = True, labels: Any = None
     ) -> np.ndarray:
-        """The samples on the way from some z to others.
+        """Generate samples along paths from some codes z to others.
 
         Args:
-            start: Codes z at which the ways begin, `(n, …)`.
-            end: Codes at which they end, as many.
-            steps: Points on each way, both ends included.
-            spherical: Whether to go along an arc, which stays where normal z of many numbers lie,
-                or straight.
-            labels: For a conditional GAN, as in `sample`: of each way.
+            start: Codes z at which the paths begin, `(n, …)`.
+            end: Codes at which they end, `(n, …)`.
+            steps: Number of points on each path, both ends included.
+            spherical: If True, the path is an arc, which stays at the typical length of normal z
+                in high dimensions; else a straight line.
+            labels: For a conditional GAN, labels of the paths, as in `sample`.
 
         Returns:
             Array of shape `(n, steps, …)`.
@@ -484,12 +484,12 @@ class GAN(Model):
         return samples.reshape((*path.shape[:2], *samples.shape[1:]))
 
     def discriminate(self, x: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
-        """What D says of examples: D(x) = σ(a), or the score a where that is no probability.
+        """Return D(x) = σ(a) of examples, or the score a if σ(a) is no probability.
 
         Args:
-            x: Examples, real or not.
-            labels: For a conditional GAN, as in `sample`.
-            batch_size: Examples at a time.
+            x: Examples, real or generated.
+            labels: For a conditional GAN, labels as in `sample`.
+            batch_size: Number of examples at a time.
 
         Returns:
             Array of shape `(n,)`.
@@ -503,7 +503,7 @@ class GAN(Model):
         return 0.5 + 0.5 * np.tanh(0.5 * logit) if self.game.probability else logit
 
     def _one_hot(self, labels: Any, count: int) -> np.ndarray | None:
-        """One-hot labels for `count` samples; `None` where there are no classes."""
+        """Return one-hot labels for `count` samples; `None` if there are no classes."""
         if self.classes is None:
             if labels is not None:
                 raise ValueError("`labels` are given, expected none: this GAN has no `classes`.")
@@ -515,7 +515,7 @@ class GAN(Model):
 
 
 def examples_and_noise(x: Any) -> tuple[Any, Any]:
-    """The examples, and the z that data in a dict bring along, or `None`."""
+    """Return the examples, and z if the data are a dict, else `None`."""
     if not isinstance(x, Mapping):
         return x, None
     if set(x) != {"x", "z"}:
@@ -524,7 +524,7 @@ def examples_and_noise(x: Any) -> tuple[Any, Any]:
 
 
 def check_logit(name: str, network: keras.Model) -> None:
-    """Raises unless a discriminator gives one number for each example, by no activation."""
+    """Raise `ValueError` unless a discriminator gives one logit for each example."""
     gives = [tuple(each.shape[1:]) for each in network.outputs]
     if gives != [(1,)]:
         raise ValueError(f"`{name}` gives {gives}, expected [(1,)]: one logit.")
@@ -537,12 +537,12 @@ def check_logit(name: str, network: keras.Model) -> None:
 
 
 def distances(x: Tensor) -> Tensor:
-    """The sum of the distances between an example of a batch and the next."""
-    # Of n − 1 pairs only: all of them would cost more than the rest of what is tracked.
+    """Return the sum of the distances between each example of a batch and the next."""
+    # Of n − 1 pairs only: all pairs would cost more than the other metrics together.
     steps = ops.cast(x[1:], "float32") - ops.cast(x[:-1], "float32")
     return ops.sum(ops.sqrt(ops.sum(ops.square(steps), axis=tuple(range(1, len(x.shape))))))
 
 
 def _with(x: Any, label: Any) -> Any:
-    """The input of a network: with the label, where there are labels."""
+    """Return the input of a network: x, and the label if there is one."""
     return x if label is None else [x, label]

@@ -1,15 +1,17 @@
-"""Predictive sparse decomposition: sparse codes, and an encoder that learns to foresee them.
+"""Predictive sparse decomposition: sparse codes, and an encoder that learns to predict them.
 
     E(x, z) = ½‖x − Dz‖² + λ‖z‖₁ + (α/2)‖z − F(x)‖²        summed over the numbers of an example
     F(x) = γ ⊙ tanh(Wx + b),    ‖dₖ‖ = 1 for every atom dₖ, a column of D
 
 Each step alternates, as in the paper: the codes z* = arg min E(x, z) are inferred with D and F
 fixed, starting from F(x); then D and F take one gradient step with z* fixed, and the atoms are
-scaled back to length 1. Once trained, F(x) gives in one pass what inference takes many steps for.
+rescaled to length 1. After training, F(x) approximates in one pass the result of many inference
+steps.
 
-Inference is monotone FISTA: f, the smooth part of E, has a gradient of Lipschitz constant
-L = λ_max(DᵀD) + α, so that S_{λ/L}(y − ∇f(y)/L) with S the soft threshold descends from y. Plain
-FISTA takes it from a point y ahead of z and may rise; the monotone one keeps the better of two.
+Inference is monotone FISTA: the gradient of f, the smooth part of E, has the Lipschitz constant
+L = λ_max(DᵀD) + α, so that the step from y to S_{λ/L}(y − ∇f(y)/L), with the soft threshold S,
+never increases E. Plain FISTA takes this step from an extrapolated point y beyond z, so that E may
+increase; monotone FISTA keeps the better of the new point and z.
 
 Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms with applications to
 object recognition" (2008); Beck & Teboulle, "Fast gradient-based algorithms for constrained total
@@ -31,23 +33,23 @@ from kerasae.models.autoencoder import EncoderDecoder
 
 @keras.saving.register_keras_serializable("kerasae")
 class PredictiveSparseDecomposition(EncoderDecoder):
-    """Minimises ½‖x − Dz‖² + λ‖z‖₁ + (α/2)‖z − F(x)‖² over codes, dictionary and encoder in turn.
+    """A model that minimizes ½‖x − Dz‖² + λ‖z‖₁ + (α/2)‖z − F(x)‖² over z, D and F in turn.
 
     The encoder is F and the decoder is z ↦ Dz, so `encode` is one pass, and `reconstruct` and
-    `predict` give DF(x); `infer` gives the codes of least energy. All parts are sums over the
+    `predict` return DF(x); `infer` returns the codes of least energy. All parts are sums over the
     numbers of an example and averages over the batch; the loss is their sum. `fit(x, y)` infers the
-    codes of y and foresees them from x. `compile` takes no other loss than the squared error.
+    codes of y and predicts them from x. `compile` takes no other loss than the squared error.
 
     Metrics: `loss`, and its parts with their factors: `reconstruction`, `sparsity`, `prediction`.
 
     Args:
         input_shape: Shape of one example; images are flattened for D and F.
-        code_size: Atoms in the dictionary, often more than an example has numbers.
-        sparsity: λ, the cost of a code's absolute values.
-        prediction: α, the cost of a code's distance from what the encoder foresaw.
-        steps: Steps of inference in training, a fixed number.
+        code_size: Number of atoms in the dictionary, often more than an example has numbers.
+        sparsity: λ, the weight of a code's absolute values.
+        prediction: α, the weight of the squared distance between a code and its prediction F(x).
+        steps: Number of inference steps in training.
         corruption: C, as in `Autoencoder`: the encoder sees x̃, and E is that of x.
-        penalty: Ω(F(x̃), x̃), as in `Autoencoder`, which comes on top of E.
+        penalty: Ω(F(x̃), x̃), as in `Autoencoder`, which is added to E.
 
     Example:
 
@@ -83,7 +85,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         super().__init__(_encoder(shape, code_size), _decoder(shape, code_size), **kwargs)
 
     def terms(self, x, y, found):
-        """E(x, z*), a function of D and F alone: the codes z* are inferred and then fixed."""
+        """Return E(x, z*), a function of D and F alone: the codes z* are inferred, then fixed."""
         foreseen = ops.cast(found["code"], "float32")  # F(x̃), under every policy
         x = _rows(y)
         fixed = ops.stop_gradient(foreseen)  # no gradient flows through the inference
@@ -96,12 +98,12 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
     @property
     def dictionary(self) -> np.ndarray:
-        """The atoms, each of length 1, in the shape of examples: `(code_size, …)`."""
+        """Return the atoms, each of length 1, in the shape of examples: `(code_size, …)`."""
         atoms = ops.convert_to_numpy(self._atoms())
         return atoms.reshape((self.code_size, *self._shapes["input"]))
 
     def _atoms(self):
-        """Dᵀ, the atoms as rows, as a constant."""
+        """Return Dᵀ, the atoms as rows, as a constant."""
         return ops.stop_gradient(ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel))
 
     def compile(self, optimizer: Any = "adam", loss: Any = "mse", **kwargs) -> None:
@@ -122,16 +124,16 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         trace: bool = False,
         batch_size: int = 256,
     ) -> Any:
-        """The codes that monotone FISTA finds, z* ≈ arg min E(x, z).
+        """Infer codes by monotone FISTA, z* ≈ arg min E(x, z).
 
         Args:
             x: Examples.
-            steps: How many to take; by default as many as in training.
-            start: Codes to begin with; by default F(x), what the encoder foresees.
-            prediction: α; by default the model's. With 0 the encoder has no say in where the
-                minimum lies: plain sparse coding.
-            trace: Whether to return E at the start and after every step as well.
-            batch_size: Examples at a time.
+            steps: Number of steps; by default as many as in training.
+            start: Codes to begin with; by default the encoder's prediction F(x).
+            prediction: α; by default the model's. With 0 the encoder does not influence the
+                minimum: plain sparse coding.
+            trace: If True, return E at the start and after every step as well.
+            batch_size: Number of examples at a time.
 
         Returns:
             Codes, `(n, code_size)`; with `trace` also the energies, `(n, steps + 1)`, which never
@@ -155,7 +157,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
     def objective(
         self, x: Any, code: Any, prediction: float | None = None, batch_size: int = 256
     ) -> np.ndarray:
-        """E(x, z) of each example at the codes given, `(n,)`; `prediction` as in `infer`."""
+        """Return E(x, z) of each example at the given codes, `(n,)`; `prediction` as in `infer`."""
         alpha = self._alpha(prediction)
         x, foreseen = self._pair(x, batch_size)
         code = self._checked_codes("code", code, x)
@@ -169,7 +171,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         return checks.not_negative("prediction", prediction)
 
     def _pair(self, x: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The examples, one a row, and F of them."""
+        """Return the examples, one per row, and F(x)."""
         checks.positive("batch_size", batch_size)
         x = checks.as_array("x", x)
         foreseen = self.encode(x, batch_size).astype("float32")
@@ -184,7 +186,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
 
 def energy(x, decoded, code, foreseen, sparsity: float, prediction: float) -> tuple:
-    """The parts of E(x, z) for each example: ½‖x − Dz‖², λ‖z‖₁ and (α/2)‖z − F(x)‖²."""
+    """Return the parts of E(x, z) for each example: ½‖x − Dz‖², λ‖z‖₁ and (α/2)‖z − F(x)‖²."""
     return (
         0.5 * ops.sum(ops.square(x - decoded), axis=1),
         sparsity * ops.sum(ops.abs(code), axis=1),
@@ -193,24 +195,24 @@ def energy(x, decoded, code, foreseen, sparsity: float, prediction: float) -> tu
 
 
 def sparse_codes(x, atoms, start, foreseen, sparsity: float, prediction: float, steps: int):
-    """The codes after some steps of monotone FISTA on E(x, z), each example for itself.
+    """Return the codes after some steps of monotone FISTA on E(x, z), for each example separately.
 
     Args:
-        x: Examples `(n, d)`, a tensor in float32 like all the others.
+        x: Examples `(n, d)`, a float32 tensor like all the others.
         atoms: Dᵀ, `(k, d)`, atoms of any length.
         start: Codes to begin with, `(n, k)`.
         foreseen: F(x), `(n, k)`.
-        sparsity: λ.
-        prediction: α.
-        steps: How many to take.
+        sparsity: λ, the weight of ‖z‖₁.
+        prediction: α, the weight of ½‖z − F(x)‖².
+        steps: Number of steps.
     """
     problem = Problem(x, atoms, foreseen, sparsity, prediction)
-    # As a loop of the backend: written out, a hundred steps take a minute to compile.
+    # A loop of the backend: unrolled, a hundred steps take a minute to compile.
     return ops.fori_loop(0, steps, lambda _, state: problem.step(*state), problem.state(start))[0]
 
 
 def energies(x, atoms, start, foreseen, sparsity: float, prediction: float, steps: int):
-    """Return what `sparse_codes` does, and E before and after each step, `(n, steps + 1)`."""
+    """Return the codes of `sparse_codes`, and E before and after each step, `(n, steps + 1)`."""
     problem = Problem(x, atoms, foreseen, sparsity, prediction)
     state = problem.state(start)
     places = ops.arange(steps + 1)
@@ -248,24 +250,24 @@ class Problem:
         return sum(energy(self.x, decoded, code, self.foreseen, self.sparsity, self.prediction))
 
     def state(self, code) -> tuple:
-        """Codes z, Dz, E(x, z), the points y ahead of them, Dy and t, at the start."""
+        """Return the initial state: z, Dz, E(x, z), the extrapolated points y, Dy and t."""
         decoded = ops.matmul(code, self.atoms)
         return code, decoded, self.value(code, decoded), code, decoded, ops.ones((), "float32")
 
     def step(self, code, decoded, value, ahead, ahead_decoded, t) -> tuple:
-        """One step: E(x, z) falls or stays."""
+        """Take one step, which never increases E(x, z)."""
         # v = S_{λ/L}(y − ∇f(y)/L), with ∇f(y) = Dᵀ(Dy − x) + α(y − F(x))
         slope = ops.matmul(ahead_decoded - self.x, self.turned)
         slope = slope + self.prediction * (ahead - self.foreseen)
         moved = _shrink(ahead - slope / self.lipschitz, self.sparsity / self.lipschitz)
         moved_decoded = ops.matmul(moved, self.atoms)
         moved_value = self.value(moved, moved_decoded)
-        # z' = v where that is no worse than z, else z
+        # z' = v if E is no larger there than at z, else z
         better = moved_value <= value
         new_value = ops.where(better, moved_value, value)
         new = ops.where(better[:, None], moved, code)
         new_decoded = ops.where(better[:, None], moved_decoded, decoded)
-        # y' = z' + (t/t')(v − z') + ((t − 1)/t')(z' − z), and Dy' likewise, as D is linear
+        # y' = z' + (t/t')(v − z') + ((t − 1)/t')(z' − z), and Dy' likewise, because D is linear
         t_next = (1 + ops.sqrt(1 + 4 * t * t)) / 2
         missed, momentum = t / t_next, (t - 1) / t_next
         ahead = new + missed * (moved - new) + momentum * (new - code)
@@ -278,35 +280,35 @@ class Problem:
 
 
 def eigenvalue_bound(atoms):
-    """An upper bound of λ_max(G), G = DᵀD: ‖G⁸‖_F^⅛, too large by at most rank^(1/16).
+    """Return an upper bound of λ_max(G), G = DᵀD: ‖G⁸‖_F^⅛, too large by at most rank^(1/16).
 
-    ‖G⁸‖_F² is the sum of the 16th powers of G's eigenvalues, and so no less than λ_max¹⁶.
+    ‖G⁸‖_F² is the sum of the 16th powers of G's eigenvalues, and so at least λ_max¹⁶.
     """
     rows, columns = atoms.shape
     turned = ops.transpose(atoms)
     power = ops.matmul(atoms, turned) if rows <= columns else ops.matmul(turned, atoms)
-    bound = 1.0 + 1e-5  # the slack that float32 needs
+    bound = 1.0 + 1e-5  # a margin for rounding in float32
     for exponent in (1, 1 / 2, 1 / 4, 1 / 8):
         if exponent < 1:
             power = ops.matmul(power, power)
         norm = ops.sqrt(ops.sum(ops.square(power)))
-        power = power / norm  # else the powers would overflow
+        power = power / norm  # otherwise the powers would overflow
         bound = bound * norm**exponent
     return bound
 
 
 def _shrink(code, threshold):
-    """S_θ(z), the soft threshold: every number moves towards 0 by θ, and no further."""
+    """Return S_θ(z), the soft threshold: every number moves towards 0 by θ, and no further."""
     return ops.sign(code) * ops.relu(ops.abs(code) - threshold)
 
 
 def _rows(x):
-    """Examples as rows, in float32."""
+    """Return examples as rows, in float32."""
     return ops.reshape(ops.cast(x, "float32"), (-1, math.prod(x.shape[1:])))
 
 
 def _encoder(shape: tuple[int, ...], code_size: int) -> keras.Model:
-    """F(x) = γ ⊙ tanh(Wx + b)."""
+    """Return the network F(x) = γ ⊙ tanh(Wx + b)."""
     inputs = keras.Input(shape)
     x = layers.Flatten()(inputs) if len(shape) > 1 else inputs
     x = layers.Dense(code_size, activation="tanh")(x)
@@ -315,7 +317,7 @@ def _encoder(shape: tuple[int, ...], code_size: int) -> keras.Model:
 
 
 def _decoder(shape: tuple[int, ...], code_size: int) -> keras.Model:
-    """The map z ↦ Dz, whose atoms are scaled to length 1 at first and after every step."""
+    """Return the map z ↦ Dz, whose atoms are scaled to length 1 at first and after every step."""
     code = keras.Input((code_size,))
     unit = keras.constraints.UnitNorm(axis=1)
     atoms = layers.Dense(math.prod(shape), use_bias=False, kernel_constraint=unit, name="atoms")

@@ -1,12 +1,12 @@
-"""The sparse autoencoder: a large code of which each input uses little.
+"""The sparse autoencoder: a large code of which each input activates few units.
 
     L(x, g(f(x))) + Ω(h)
 
         Ω(h) = λ ‖h‖₁                   `keras.regularizers.L1`: −log of a Laplace prior, + const
-        Ω(h) = β Σ_j KL(ρ ‖ ρ̂_j)        `kerasae.penalties.MeanActivation`: unit j is to be active
+        Ω(h) = β Σ_j KL(ρ ‖ ρ̂_j)        `kerasae.penalties.MeanActivation`: unit j should be active
                                         on a share ρ of the training set
 
-or no Ω, and a code that keeps its k largest numbers (`kerasae.layers.TopK`).
+or no Ω, and a code that keeps only its k largest numbers (`kerasae.layers.TopK`).
 
 Olshausen & Field, "Emergence of simple-cell receptive field properties by learning a sparse code
 for natural images" (1996); Ng, "Sparse autoencoder", CS294A lecture notes (2011); Makhzani &
@@ -23,15 +23,15 @@ from kerasae.models.autoencoder import Autoencoder
 
 @keras.saving.register_keras_serializable("kerasae")
 class SparseAutoencoder(Autoencoder):
-    """Minimises L(x, g(f(x̃))) + Ω(h), with an Ω that keeps the code sparse.
+    """The sparse autoencoder, which minimizes L(x, g(f(x̃))) + Ω(h), with an Ω for sparse codes.
 
     Args:
         encoder: f, a Keras model from the input to the code.
         decoder: g, a Keras model from the code to the reconstruction.
         penalty: Ω: `kerasae.penalties.MeanActivation(β, target=ρ)` for sigmoid and tanh codes,
-            `keras.regularizers.L1(λ)` for ReLU codes, or a list of several. None is needed where
+            `keras.regularizers.L1(λ)` for ReLU codes, or a list of several. None is needed if
             the encoder ends in a `kerasae.layers.TopK`.
-        corruption: C, as in `Autoencoder`; Ω is then taken at the code of x̃.
+        corruption: C, as in `Autoencoder`; Ω is then computed from the code of x̃.
 
     Example:
 

@@ -1,9 +1,9 @@
-"""The stacked autoencoder: several hidden layers, with the decoder's weights the encoder's own.
+"""The stacked autoencoder: several hidden layers; the decoder's weights are the encoder's.
 
     h_k = φ(W_k h_{k−1} + b_k)      k = 1 … n,  h_0 = x,  the code is h_n
     ĥ_{k−1} = φ(W_kᵀ ĥ_k + c_k)     k = n … 1,  ĥ_n = h_n,  the reconstruction is ĥ_0
 
-For n = 2 the deck writes W3 = W2ᵀ and W4 = W1ᵀ. Stage k, the two layers around W_k, is a shallow
+For n = 2 the deck writes W3 = W2ᵀ and W4 = W1ᵀ. Stage k, the two layers with W_k, is a shallow
 autoencoder of h_{k−1}, so that the stages can be trained one after the other.
 
 Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep networks" (2007);
@@ -11,7 +11,7 @@ Vincent et al., "Stacked denoising autoencoders" (2010), with corruption.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -31,25 +31,26 @@ Shape = tuple[int, ...]
 class StackedAutoencoder(Autoencoder):
     """An autoencoder of several stages, input → filters → units and back, tied or not.
 
-    When tied, the decoder has biases of its own and no kernels: its kernels are the encoder's
-    variables, transposed. It is saved with the model, not alone; `untied()` frees it.
+    A tied decoder has its own biases but no kernels: its kernels are the encoder's variables,
+    transposed. It can only be saved with the model; `untied()` returns a model without the tie.
 
-    The hidden layers are called `hidden_1`, `hidden_2`, … in the encoder and on through the
-    decoder, whose last layer is called `outputs`.
+    The hidden layers are called `hidden_1`, `hidden_2`, … through the encoder and the decoder,
+    whose last layer is called `outputs`.
 
     Args:
         units: Sizes of the fully connected hidden layers; the last is the code's.
-        tied: Whether the decoder shares the encoder's kernels.
-        activation: φ, of every hidden layer, by name or as a function.
-        code_activation: Of the code; `None` for the same as `activation`, `"linear"` for none.
-        output_activation: Of the reconstruction: `"sigmoid"` for values in [0, 1], `"linear"`
-            for any others, which a sigmoid can never reach.
-        filters: Channels of convolutions with strides of 2 that come before the `units`, for
-            images whose sides can be halved as often. With `units=()` the code is the last one's
-            map, of shape `(height / 2ⁿ, width / 2ⁿ, filters[-1])` for n filters.
+        tied: If True, the decoder shares the encoder's kernels.
+        activation: Activation φ of every hidden layer, by name or as a function.
+        code_activation: Activation of the code; `None` for the same as `activation`, `"linear"`
+            for none.
+        output_activation: Activation of the reconstruction: `"sigmoid"` for values in [0, 1],
+            `"linear"` for others, which a sigmoid cannot reach.
+        filters: Channels of convolutions with a stride of 2 before the `units`, for images whose
+            sides are divisible by 2ⁿ for n filters. With `units=()` the code is the last feature
+            map, of shape `(height / 2ⁿ, width / 2ⁿ, filters[-1])`.
         kernel_size: Side of the convolutions' kernels.
-        input_shape: Shape of one example, or `None` to see it at the first `fit`. Examples that
-            are no vectors are flattened on the way to the `units`, and get their shape back.
+        input_shape: Shape of one example, or `None` to infer it in the first `fit`. Examples that
+            are not vectors are flattened before the `units`, and reshaped in the decoder.
         corruption: C, as in `Autoencoder`.
         penalty: Ω, as in `Autoencoder`.
 
@@ -63,16 +64,16 @@ class StackedAutoencoder(Autoencoder):
     [(300, 150), (784, 300)]
     """
 
-    # Phase after phase, as deck E draws it; see there.
+    # Phase after phase, as deck E draws it; see `kerasae.training.layerwise`.
     fit_layerwise = layerwise.fit_layerwise
 
     def __init__(
         self,
         units: Sequence[int] = (300, 150),
         tied: bool = True,
-        activation: str | Callable | None = "elu",
-        code_activation: str | Callable | None = None,
-        output_activation: str | Callable | None = "sigmoid",
+        activation: checks.Activation = "elu",
+        code_activation: checks.Activation = None,
+        output_activation: checks.Activation = "sigmoid",
         filters: Sequence[int] = (),
         kernel_size: int = 3,
         input_shape: Shape | None = None,
@@ -102,11 +103,11 @@ class StackedAutoencoder(Autoencoder):
 
     @property
     def depth(self) -> int:
-        """n, the number of stages: of hidden layers up to the code."""
+        """Return n, the number of stages: of hidden layers up to the code."""
         return len(self.filters) + len(self.units)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Fills the encoder and the decoder, stage by stage."""
+        """Add the layers of the encoder and the decoder, stage by stage."""
         if not self.hidden_shapes:
             self.hidden_shapes = self._hidden_shapes(tuple(input_shape[1:]))
             stages = {k: self._new_stage(k) for k in range(1, self.depth + 1)}
@@ -138,7 +139,7 @@ class StackedAutoencoder(Autoencoder):
         return (*shapes, *((size,) for size in self.units))
 
     def _new_stage(self, k: int) -> tuple[layers.Layer, layers.Layer]:
-        """The two layers of stage k: h_{k−1} → h_k, and back."""
+        """Return the two layers of stage k: h_{k−1} → h_k, and back."""
         wide, narrow = self.hidden_shapes[k - 1], self.hidden_shapes[k]
         up = {
             "activation": self.code_activation if k == self.depth else self.activation,
@@ -172,7 +173,7 @@ class StackedAutoencoder(Autoencoder):
         return k > len(self.filters) and len(self.hidden_shapes[k - 1]) > 1
 
     def hidden(self, k: int) -> keras.Model:
-        """The encoder up to hidden layer k, x → h_k: a Keras model of the same layers."""
+        """Return the encoder up to hidden layer k, x → h_k: a Keras model of the same layers."""
         self._check_stage(k)
         last = self.encoder.get_layer(f"hidden_{k}")
         inputs = h = keras.Input(self.hidden_shapes[0])
@@ -189,15 +190,15 @@ class StackedAutoencoder(Autoencoder):
         corruption: Any = "model",
         penalty: Any = "model",
     ) -> "PhaseNetwork":
-        """The shallow autoencoder of h_{k−1} that phase k of greedy training trains.
+        """Return the shallow autoencoder of h_{k−1} for phase k of greedy training.
 
         Args:
-            k: Which stage, from 1.
-            copied: `False`: the stack's own layers, in one graph with those below, which are
-                fixed: it takes x. `True`: a network of its own with copies of the stack's
-                parameters: it takes h_{k−1}, and `put_back` copies them into the stack.
-            corruption: C of h_{k−1}; `"model"` for a fresh copy of the model's own.
-            penalty: Ω of h_k; `"model"` for fresh copies of the model's own.
+            k: Number of the stage, from 1.
+            copied: If False, it consists of the stack's own layers, in one graph with the fixed
+                layers below, and takes x. If True, it is a separate network with copies of the
+                stack's parameters and takes h_{k−1}; `put_back` copies them into the stack.
+            corruption: C of h_{k−1}; `"model"` for a new copy of the model's own.
+            penalty: Ω of h_k; `"model"` for new copies of the model's own.
         """
         self._check_stage(k)
         first = self.encoder.get_layer(f"hidden_{k}")
@@ -218,21 +219,21 @@ class StackedAutoencoder(Autoencoder):
                 dtype=self.dtype_policy,
                 summary_line=" → ".join(map(_sides, [wide, narrow, wide])) + fixed,
             )
-        except ValueError as error:  # a code between layers is another than the last one
+        except ValueError as error:  # a hidden code has another shape or range than the last one
             raise ValueError(
-                f"phase {k} cannot be built as the whole model is, expected a `corruption` or "
-                f"`penalty` that fits it, in a list with one for each phase: {error}"
+                f"phase {k} cannot be built with its `corruption` and `penalty`, expected ones "
+                f"that fit it, in a list with one for each phase: {error}"
             ) from error
         if copied:
             _copy(self.phase_network(k, corruption=None, penalty=None), network)
         return network
 
     def put_back(self, k: int, network: "PhaseNetwork") -> None:
-        """Copies the parameters of a copied phase network into stage k of the stack."""
+        """Copy the parameters of a copied phase network into stage k of the stack."""
         _copy(network, self.phase_network(k, corruption=None, penalty=None))
 
     def fine_tuning_network(self) -> "PhaseNetwork":
-        """The whole stack as the network of the last phase: its own layers, noise and penalty."""
+        """Return the network of the last phase: the whole stack's layers, noise and penalty."""
         self._check_stage(self.depth)
         parts = self.encoder, self.decoder, self.corruption, self.penalties
         shapes = [*self.hidden_shapes, *self.hidden_shapes[-2::-1]]
@@ -251,7 +252,7 @@ class StackedAutoencoder(Autoencoder):
             raise ValueError(f"`k` is {k}, expected a stage from 1 to {self.depth}.")
 
     def untied(self) -> "StackedAutoencoder":
-        """The same function without the tie: the decoder has copies of the kernels, transposed."""
+        """Return the same model without the tie: its decoder has copies of the kernels."""
         self._check_stage(self.depth)
         config = {**self.get_config(), "tied": False}
         twin = type(self).from_config(config)
@@ -265,11 +266,11 @@ class StackedAutoencoder(Autoencoder):
 
     def _check_input(self, x: Any, unit_interval: bool = False) -> None:
         super()._check_input(x, unit_interval)
-        if not self.built:  # here, for Keras would wrap what is wrong with a shape
+        if not self.built:  # built here, because Keras would wrap the error about a wrong shape
             self.build((None, *x.shape[1:]))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments; the networks follow from them."""
+        """Return the constructor's arguments, which determine the networks."""
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
@@ -280,7 +281,7 @@ class StackedAutoencoder(Autoencoder):
 
 
 class _TiedDecoder(keras.Sequential):
-    """A decoder without kernels of its own: a file of its weights would lack them."""
+    """A decoder without its own kernels: a file of its weights would lack them."""
 
     def save_weights(self, *args, **kwargs):
         raise ValueError(
@@ -292,15 +293,15 @@ class _TiedDecoder(keras.Sequential):
 class PhaseNetwork(Autoencoder):
     """One phase of greedy training, L(g(f(h̃)), h) + Ω: an autoencoder of a hidden layer h.
 
-    The names of its metrics begin with the phase's.
+    The names of its metrics begin with the name of the phase.
 
     Args:
-        encoder: f.
-        decoder: g.
-        corruption: C.
-        penalty: Ω.
-        below: x → h, fixed: none of its variables belongs to this network. `None`: h = x.
-        summary_line: What it does, in a line.
+        encoder: f, from h to the next hidden layer.
+        decoder: g, from this layer back to h.
+        corruption: C, as in `Autoencoder`.
+        penalty: Ω, as in `Autoencoder`.
+        below: Fixed network x → h; its variables do not belong to this network. `None`: h = x.
+        summary_line: Description of the phase in one line.
     """
 
     def __init__(
@@ -314,12 +315,12 @@ class PhaseNetwork(Autoencoder):
         **kwargs,
     ) -> None:
         super().__init__(encoder, decoder, corruption, penalty, **kwargs)
-        object.__setattr__(self, "below", below)  # out of Keras's sight: no part of the network
+        object.__setattr__(self, "below", below)  # Keras must not track it as part of the network
         self.summary_line = summary_line
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a phase is given beside its place in the stack."""
+        """Return the settings of a phase that its place in the stack does not determine."""
         parts = self.corruption, list(self.penalties)
         return {"phase": self.name, "parts": keras.saving.serialize_keras_object(parts)}
 
@@ -328,20 +329,20 @@ class PhaseNetwork(Autoencoder):
         return {"target": h, **super().compute(h, training)}
 
     def target(self, x, y, found):
-        """h: in phase 2 the loss is the deck's MSE(hidden 3 − hidden 1)."""
+        """Return h: in phase 2 the loss is the deck's MSE(hidden 3 − hidden 1)."""
         return found["target"] if "target" in found else self._hidden(x) if y is None else y
 
     def _hidden(self, x):
         return x if self.below is None else ops.stop_gradient(self.below(x, training=False))
 
     def get_metrics_result(self):
-        """The metrics, as `phase_1_loss` and so on, in the progress bar and the history."""
+        """Return the metrics, named `phase_1_loss` and so on, also in the history."""
         return {
             f"{self.name}_{name}": value for name, value in super().get_metrics_result().items()
         }
 
     def fit(self, x=None, *args, callbacks=None, **kwargs):
-        """Trains as `Autoencoder.fit` does; a whole-set mean is one of codes of h."""
+        """Train as `Autoencoder.fit` does; a whole-set mean is measured on codes of h."""
         if self.below is not None and any(
             getattr(penalty, "needs_whole_set", False) for penalty in self.penalties
         ):
@@ -356,7 +357,7 @@ class PhaseNetwork(Autoencoder):
 
 
 class _Hidden(keras.utils.PyDataset):
-    """The batches of x as batches of h."""
+    """A stream that turns batches of x into batches of h."""
 
     def __init__(self, batches: keras.utils.PyDataset, below: keras.Model) -> None:
         super().__init__()
@@ -370,12 +371,12 @@ class _Hidden(keras.utils.PyDataset):
 
 
 def _sides(shape: Shape) -> str:
-    """`28×28×1`, as a heading has it."""
+    """Format a shape for a heading: `28×28×1`."""
     return "×".join(map(str, shape))
 
 
 def _fresh(part: Any) -> Any:
-    """A copy of a layer or regularizer with a state of its own, and of several of them."""
+    """Return a copy of a layer or regularizer, or of a list of them, with its own state."""
     if isinstance(part, keras.Sequential):  # its configuration would keep the input's shape
         return keras.Sequential([_fresh(layer) for layer in part.layers])
     if isinstance(part, (list, tuple)):

@@ -3,9 +3,9 @@
     z ~ p(z)                        prior
     p(x|z)                          decoder and likelihood
     q(z|x) = N(μ(x), BBᵀ)           encoder: the approximate posterior
-    z = μ(x) + Bε,  ε ~ N(0, I)     a sample of it that gradients pass through
+    z = μ(x) + Bε,  ε ~ N(0, I)     a sample of it; gradients pass through μ and B
 
-p(x) = ∫ p(x|z) p(z) dz has no closed form, so training maximises a bound of it,
+p(x) = ∫ p(x|z) p(z) dz has no closed form, so training maximizes a lower bound of its logarithm,
 
     log p(x) ≥ E_q log p(x|z) − β KL(q(z|x)‖p(z))        at β = 1
 
@@ -32,11 +32,11 @@ from kerasae.models.autoencoder import EncoderDecoder
 
 Tensor = Any
 
-COLLAPSED = 0.01  # nats a number of the code: below, the code says next to nothing about x
+COLLAPSED = 0.01  # nats per latent dimension; below, the code has hardly any information about x
 
 
 class Densities(NamedTuple):
-    """Samples z_i ~ q(z|x), and what each of the three distributions says of them."""
+    """Samples z_i ~ q(z|x), and their log densities under the three distributions."""
 
     z: Tensor  # (k, n, …)
     likelihood: Tensor  # log p(x|z_i), (k, n)
@@ -46,33 +46,33 @@ class Densities(NamedTuple):
 
 @keras.saving.register_keras_serializable("kerasae")
 class VariationalAutoencoder(EncoderDecoder):
-    """Maximises E_q log p(x|z) − β KL(q(z|x)‖p(z)) over the examples x.
+    """The variational autoencoder, which maximizes E_q log p(x|z) − β KL(q(z|x)‖p(z)).
 
-    In nats: sums over all numbers of an example, averages over the batch. In the bound by
-    importance weights, β multiplies log p(z) − log q(z|x).
+    All numbers are in nats: sums over all numbers of an example, averages over the batch. In the
+    importance-weighted bound, β multiplies log p(z) − log q(z|x).
 
-    The code, in `encode` and `reconstruct`, is the posterior's mean; a decoder's output is the
-    likelihood's parameters, and `decode`, `reconstruct` and `sample` return the mean of p(x|z).
-    Training and `train_on_batch` draw new noise at each step; validation draws the same each
+    The code in `encode` and `reconstruct` is the posterior's mean. The decoder's output is the
+    likelihood's parameters; `decode`, `reconstruct` and `sample` return the mean of p(x|z).
+    Training and `train_on_batch` draw new noise at each step. Validation draws the same noise each
     time, so that its numbers can be compared.
 
-    Metrics: `loss`, `reconstruction` (−E log p(x|z)), `kl`. A warning is given when `fit` ends
-    with a collapsed posterior, one that equals the prior whatever x is.
+    Metrics: `loss`, `reconstruction` (−E log p(x|z)), `kl`. `fit` warns if the posterior has
+    collapsed: it then equals the prior for every x.
 
     Args:
         encoder: A Keras model from the input to the posterior's parameters. `kerasae.nets` makes
             one with `posterior="diagonal"`.
         decoder: A Keras model from the code to the likelihood's parameters; for a Bernoulli
             likelihood these are logits: no sigmoid at the end.
-        posterior: How the encoder's numbers are read: `"diagonal"` (μ, log σ²), `"deviation"`
-            (μ, σ: the decks' variant) or `"full"` (μ, B), as `kerasae.posteriors` says.
+        posterior: Parameters that the encoder gives: `"diagonal"` (μ, log σ²), `"deviation"`
+            (μ, σ: the decks' variant) or `"full"` (μ, B), see `kerasae.posteriors`.
         prior: p(z), one of `kerasae.priors`, or `None` for N(0, I).
         likelihood: p(x|z): `"bernoulli"`, `"normal"`, `"laplace"`, or one of
             `kerasae.likelihoods`.
-        beta: β to begin with; `kerasae.callbacks.WarmUp` moves it.
-        importance_samples: k, how many z are drawn for an example in training.
-        corruption: C, as in `Autoencoder`: the encoder sees x̃, the bound is x's.
-        seed: Of the noise, or `None`.
+        beta: Initial β; `kerasae.callbacks.WarmUp` changes it.
+        importance_samples: The number k of samples z per example.
+        corruption: C, as in `Autoencoder`: the encoder sees x̃, the bound is that of x.
+        seed: Seed of the noise, or `None`.
 
     Example:
 
@@ -119,22 +119,22 @@ class VariationalAutoencoder(EncoderDecoder):
 
     @classmethod
     def of_the_deck(cls, posterior: str = "deviation", **kwargs) -> Self:
-        """The lecture's network: five hidden layers, 784-500-500-20-500-500-784, and its loss.
+        """Return the lecture's model: five hidden layers, 784-500-500-20-500-500-784, and its loss.
 
         Its latent loss ½ Σ (σ² + μ² − 1 − log(ε + σ²)) belongs to an encoder that gives σ,
-        `posterior="deviation"`; with `"diagonal"` it gives log σ², the lecture's second variant.
+        `posterior="deviation"`. In the lecture's second variant, `"diagonal"`, it gives log σ².
 
         Args:
-            posterior: Which of the two.
-            **kwargs: As in the class.
+            posterior: `"deviation"` or `"diagonal"`.
+            **kwargs: Further arguments of the constructor.
         """
         networks = nets.mlp((28, 28, 1), 20, (500, 500), activation="elu", posterior=posterior)
         return cls(*networks, posterior=posterior, **kwargs)
 
     def build(self, input_shape):
-        """Builds and checks the networks, then the prior, which may hold inputs."""
+        """Build and check the networks, then the prior, which may hold inputs."""
         super().build(input_shape)
-        if not self.prior.built:  # a loaded model is built once more
+        if not self.prior.built:  # a loaded model is built twice
             self.prior.build((None, *self._shapes["code"]), input_shape)
         self._check_logits()
 
@@ -161,7 +161,7 @@ class VariationalAutoencoder(EncoderDecoder):
     # The mathematics.
 
     def compute(self, x, training):
-        """The mean of p(x|z), at a sample z ~ q(z|x̃) in training, elsewhere at q's mean."""
+        """Return the mean of p(x|z), at a sample z ~ q(z|x̃) in training, else at q's mean."""
         x = self.read(x, training)
         found = {"x": x, "input": self.corrupted(x, training)}
         found |= self.encoding(found["input"], training)  # q(z|x̃)
@@ -172,7 +172,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def terms(self, x, y, found):
         q, x = found["q"], found["x"]
-        if "z" not in found:  # outside training the output is that of one code, q's mean
+        if "z" not in found:  # outside training the output is that of q's mean
             found |= self._draw(q, x, False)
         found["prior"] = self.prior_at(x)
         log_likelihood = self._likelihood(found["decoded"], x).log_prob(y)  # log p(x|z), (k, n)
@@ -190,7 +190,7 @@ class VariationalAutoencoder(EncoderDecoder):
         return terms.get("penalty", 0.0) - bound
 
     def _draw(self, q, x, training):
-        """Samples z = μ + Bε of q, (k, n, …), and what the decoder gives for them."""
+        """Draw samples z = μ + Bε of q, (k, n, …), and decode them."""
         z = q.sample(self.importance_samples, self.noise(training))
         return {"z": z, "decoded": self._decoded(z, x, training)}
 
@@ -208,7 +208,7 @@ class VariationalAutoencoder(EncoderDecoder):
         return posteriors.distribution(self.posterior_kind, calls.call(self.encoder, x, training))
 
     def prior_at(self, x: Tensor) -> Distribution:
-        """Return p(z): the same for every x here, p(z|c) in a conditional model."""
+        """Return p(z), the same for every x; in a conditional model, p(z|c)."""
         return self.prior.distribution(self.posterior)
 
     def likelihood_at(self, z: Tensor, x: Tensor, training: bool = False) -> Distribution:
@@ -220,7 +220,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
         Args:
             x: A batch of examples.
-            count: k, the number of samples of each.
+            count: The number k of samples per example.
             seed: Seed of the samples.
         """
         q = self.posterior(x)
@@ -235,7 +235,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
         Args:
             x: A batch of examples.
-            count: k, the number of samples of each.
+            count: The number k of samples per example.
             seed: Seed of the samples.
 
         Returns:
@@ -245,40 +245,40 @@ class VariationalAutoencoder(EncoderDecoder):
         return found.likelihood + found.prior - found.posterior
 
     def read(self, x: Any, training: bool = False) -> Any:
-        """Return a batch as the three distributions take it: as it is here."""
+        """Return a batch in the form that the three distributions take; here it is unchanged."""
         return x
 
     def _decoded(self, z, x, training):
-        """What the decoder gives for z of shape (k, n, …)."""
+        """Return the decoder's output for z of shape (k, n, …)."""
         if z.shape[0] == 1:
             return self._decode_all(z[0], x, 1, training)[None]
         flat = self._decode_all(ops.reshape(z, (-1, *z.shape[2:])), x, z.shape[0], training)
         return ops.reshape(flat, (z.shape[0], -1, *flat.shape[1:]))
 
     def _decode_all(self, z, x, count, training):
-        """What the decoder gives for z of shape (kn, …); it may look at what x is given with."""
+        """Return the decoder's output for z of shape (kn, …); a subclass may use x's condition."""
         return calls.call(self.decoder, z, training)
 
     def _likelihood(self, decoded, x):
-        """p(x|z), for what the decoder gave for z of shape (k, n, …)."""
+        """Return p(x|z) from the decoder's output for z of shape (k, n, …)."""
         return self.likelihood.distribution(decoded, len(decoded.shape) - 2)
 
     def _mean(self, decoded, x):
-        """The mean of p(x|z), for what the decoder gave for one z of each example."""
+        """Return the mean of p(x|z) from the decoder's output for one z per example."""
         return self.likelihood.mean(decoded)
 
     def _divergence_weight(self):
-        """β; a conditional model without a prior has none."""
+        """Return β; a conditional model without a prior returns 0."""
         return ops.convert_to_tensor(self.beta)
 
     def _example(self, x):
-        """The example in what the model is given: all of it here."""
+        """Return the examples of a batch; here the batch is the examples."""
         return x
 
     # Training.
 
     def fit(self, *args, **kwargs):
-        """Train as `keras.Model.fit` does, and warn of a posterior that has collapsed."""
+        """Train as `keras.Model.fit` does, and warn if the posterior has collapsed."""
         history = super().fit(*args, **kwargs)
         last = history.history.get("kl", [math.inf])[-1]
         if last < COLLAPSED * math.prod(self._shapes["code"]):
@@ -298,13 +298,13 @@ class VariationalAutoencoder(EncoderDecoder):
     def sample(
         self, count: int, seed: int | None = None, pixels: bool = False, batch_size: int = 256
     ) -> np.ndarray:
-        """New examples: z ~ p(z), then the mean of p(x|z).
+        """Generate examples: draw z ~ p(z), then return the mean of p(x|z).
 
         Args:
-            count: How many.
-            seed: Of the draw; `None` for another one each time.
-            pixels: Whether to draw x ~ p(x|z) too, instead of its mean.
-            batch_size: Examples at a time.
+            count: Number of examples.
+            seed: Seed of the draw; `None` for a new draw each time.
+            pixels: If True, draw x ~ p(x|z) instead of returning its mean.
+            batch_size: Number of examples decoded at a time.
         """
         checks.positive("count", count)
         self._need_weights("sample")
@@ -315,13 +315,13 @@ class VariationalAutoencoder(EncoderDecoder):
         )
 
     def _source(self, seed: int | None) -> keras.random.SeedGenerator:
-        """Return a generator, which draws anew for z and then for x: of a seed, or the model's."""
+        """Return a seed generator, which draws anew for z and for x: of a seed, or the model's."""
         if seed is None:
             return self.seed_generator
         return keras.random.SeedGenerator(checks.seed("seed", seed))
 
     def _drawn(self, decoded, pixels, seed):
-        """A sample of p(x|z), or its mean."""
+        """Return a sample of p(x|z), or its mean."""
         p = self.likelihood.distribution(decoded)
         return ops.convert_to_numpy(p.sample(seed=seed) if pixels else p.mean)
 
@@ -332,26 +332,27 @@ class VariationalAutoencoder(EncoderDecoder):
         units: tuple[int, int] = (0, 1),
         spacing: str = "even",
     ) -> np.ndarray:
-        """Decodes a square of codes: the picture of the manifold.
+        """Decode a square grid of codes: the picture of the manifold.
 
         Args:
-            side: Points along each side.
-            limit: The square goes from −limit to limit in two numbers of the code; the others
+            side: Number of points along each side.
+            limit: The square extends from −limit to limit in two dimensions of the code; the others
                 are 0.
-            units: Which two. For a code of one number, `decode` a line of them.
-            spacing: `"even"`, or `"quantile"` for points that cut N(0, 1), between the same
-                limits, into equal shares.
+            units: Indices of these two dimensions. For a latent dimension of 1, `decode` a line
+                of codes.
+            spacing: `"even"`, or `"quantile"` for points that divide N(0, 1), between the same
+                limits, into equal probabilities.
 
         Returns:
-            Array of shape `(side, side, …)`, the first unit growing from left to right, the second
-            upwards.
+            Array of shape `(side, side, …)`; the first unit increases from left to right, the
+            second upwards.
         """
         codes = self._square(side, limit, units, spacing)
         images = self.decode(codes.reshape(-1, codes.shape[-1]))
         return images.reshape((*codes.shape[:2], *images.shape[1:]))
 
     def _square(self, side, limit, units, spacing):
-        """The codes of `grid`, (side, side, …)."""
+        """Return the codes of `grid`, (side, side, …)."""
         side = checks.positive("side", side, 2)
         limit = checks.between("limit", limit, 0, math.inf)
         checks.one_of("spacing", spacing, ("even", "quantile"))
