@@ -17,6 +17,8 @@ import numpy as np
 from kerasae.datasets.split import Split
 from kerasae.engine import graphs
 
+Activation = str | Callable | None  # as Keras's layers take it
+
 # Layers that make numbers of another scale, or of another kind, of their input.
 SCALING = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
 RESHAPING = (
@@ -175,18 +177,36 @@ def as_array(name: str, value: Any) -> Any:
     if isinstance(value, Split):
         raise ValueError(f"`{name}` is a Split, expected its images: pass `{name}.x`.")
     if isinstance(value, (list, tuple)):
-        value = [_plain(name, part) for part in value]
-        try:
-            with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
-                return np.asarray(value, dtype="float32")
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"`{name}` is a {type(value).__name__} of unequal or strange parts, expected one "
-                "array of examples."
-            ) from None
+        return _stacked(name, value, "float32")
     if isinstance(value, (str, bytes, bytearray, memoryview, dict, set, frozenset)):
         raise ValueError(f"`{name}` is a {type(value).__name__}, expected an array of examples.")
     return _plain(name, value)
+
+
+def _stacked(name: str, values: list | tuple, dtype: str | None = None) -> np.ndarray:
+    values = [_plain(name, part) for part in values]
+    try:
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+            return np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`{name}` is a list of unequal or strange parts, expected one array of examples."
+        ) from None
+
+
+def to_numpy(
+    name: str, value: Any, shape: tuple[int | None, ...] | None = None, unit_interval: bool = False
+) -> np.ndarray:
+    """Return a list, an array or a tensor of examples as a NumPy array, checked as `array` does.
+
+    Example:
+
+    >>> to_numpy("labels", [1, 2]), to_numpy("scores", keras.ops.ones(2), shape=())
+    (array([1, 2]), array([1., 1.], dtype=float32))
+    """
+    value = _stacked(name, value) if isinstance(value, (list, tuple)) else as_array(name, value)
+    array(name, value, shape, unit_interval)
+    return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
 def examples(name: str, value: Any) -> Any:

@@ -1,10 +1,10 @@
-"""f and g: encoders and decoders, mirrored.
+"""Encoders f and decoders g, mirrored.
 
     h = f(x)    encoder: from the input to the code
     x̂ = g(h)    decoder: from the code to the reconstruction
 
-Every function returns plain Keras models that can be trained, saved and cut on their own;
-`mlp` and `convolutional` return the pair (f, g), g being f's mirror image.
+Every function returns plain Keras models that can be trained, saved and cut separately; `mlp` and
+`convolutional` return the pair (f, g), where g mirrors f.
 """
 
 import math
@@ -24,27 +24,27 @@ def mlp(
     input_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: str = "relu",
-    code_activation: str = "linear",
-    output_activation: str | None = None,
+    activation: checks.Activation = "relu",
+    code_activation: checks.Activation = "linear",
+    output_activation: checks.Activation = None,
     posterior: str | None = None,
 ) -> tuple[keras.Model, keras.Model]:
-    """Fully connected encoder and decoder: input → units → code → reversed units → input.
+    """Return a fully connected encoder and decoder: input → units → code → reversed units → input.
 
     Args:
         input_shape: Shape of one example, for instance `(28, 28, 1)`.
-        code_size: Numbers in the code; below the input's size the autoencoder is
-            undercomplete, above it overcomplete.
+        code_size: Latent dimension; below the input's size the autoencoder is undercomplete,
+            above it overcomplete.
         units: Sizes of the encoder's hidden layers; the decoder has them reversed. Empty for
             an autoencoder whose code is its only hidden layer.
-        activation: Of the hidden layers.
-        code_activation: Of the code.
-        output_activation: Of the reconstruction: `"sigmoid"` for values in [0, 1], which is what
-            `None` means, `"linear"` for any others. With a `posterior`, `None` means linear: a
-            likelihood takes logits or means.
-        posterior: For variational models, how the encoder's numbers are to be read
-            (`kerasae.posteriors`): `"diagonal"`, `"deviation"` or `"full"`. It gives as many as
-            this takes for a code of `code_size`.
+        activation: Activation of the hidden layers.
+        code_activation: Activation of the code.
+        output_activation: Activation of the reconstruction: `"sigmoid"` for values in [0, 1], the
+            meaning of `None`, `"linear"` for others. With a `posterior`, `None` means linear,
+            because a likelihood takes logits or means.
+        posterior: For variational models, the parameters that the encoder gives
+            (`kerasae.posteriors`): `"diagonal"`, `"deviation"` or `"full"`. The encoder has as many
+            outputs as a code of `code_size` has parameters.
 
     Returns:
         The encoder and the decoder.
@@ -67,11 +67,11 @@ def mlp_encoder(
     input_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: str = "relu",
-    code_activation: str = "linear",
+    activation: checks.Activation = "relu",
+    code_activation: checks.Activation = "linear",
     name: str = "encoder",
 ) -> keras.Model:
-    """Fully connected encoder, h = f(x): the first half of `mlp`, with its arguments.
+    """Return a fully connected encoder, h = f(x): the first half of `mlp`, with its arguments.
 
     Example:
 
@@ -93,13 +93,13 @@ def mlp_decoder(
     code_size: int,
     output_shape: Shape,
     units: Sequence[int] = (256,),
-    activation: str = "relu",
-    output_activation: str = "sigmoid",
+    activation: checks.Activation = "relu",
+    output_activation: checks.Activation = "sigmoid",
     name: str = "decoder",
 ) -> keras.Model:
-    """Fully connected decoder, x̂ = g(h): the second half of `mlp`.
+    """Return a fully connected decoder, x̂ = g(h): the second half of `mlp`.
 
-    `units` are in the order in which they stand, from the code outwards.
+    `units` are in the decoder's order, from the code outwards.
 
     Example:
 
@@ -124,26 +124,26 @@ def convolutional(
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: str = "relu",
-    code_activation: str = "linear",
-    output_activation: str | None = None,
+    activation: checks.Activation = "relu",
+    code_activation: checks.Activation = "linear",
+    output_activation: checks.Activation = None,
     posterior: str | None = None,
 ) -> tuple[keras.Model, keras.Model]:
-    """Convolutional encoder and decoder, mirrored: strides down, transposed convolutions up.
+    """Return a convolutional encoder and its mirror image, with transposed convolutions.
 
     Args:
         input_shape: Height, width and channels; each layer divides height and width by its
             stride, so they must be divisible by the product of the strides.
-        code_size: Numbers in the code, or `None` for a code that stays a map: what the last
-            convolution gives, of shape (height / product, width / product, last of `filters`).
+        code_size: Latent dimension, or `None` for a code that is the last convolution's feature
+            map, of shape (height / product, width / product, last of `filters`).
         filters: Channels of each layer, in the encoder's order.
         kernel_size: Side of the kernels, at least the stride: smaller ones skip pixels.
-        strides: Of each layer, in the encoder's order, or one number for all.
-        activation: Of the hidden layers.
-        code_activation: Of the code.
-        output_activation: Of the reconstruction, as in `mlp`.
-        posterior: For variational models, as in `mlp`; the map that is a code without
-            `code_size` has the parameters in its channels.
+        strides: Stride of each layer, in the encoder's order, or one number for all.
+        activation: Activation of the hidden layers.
+        code_activation: Activation of the code.
+        output_activation: Activation of the reconstruction, as in `mlp`.
+        posterior: Parameters of variational models, as in `mlp`; without `code_size` they are
+            channels of the feature map.
 
     Returns:
         The encoder and the decoder.
@@ -186,11 +186,11 @@ def convolutional_encoder(
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: str = "relu",
-    code_activation: str = "linear",
+    activation: checks.Activation = "relu",
+    code_activation: checks.Activation = "linear",
     name: str = "encoder",
 ) -> keras.Model:
-    """Convolutional encoder: the first half of `convolutional`, with its arguments.
+    """Return a convolutional encoder: the first half of `convolutional`, with its arguments.
 
     Example:
 
@@ -226,14 +226,14 @@ def convolutional_decoder(
     filters: Sequence[int] = (64, 32),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: str = "relu",
-    output_activation: str = "sigmoid",
+    activation: checks.Activation = "relu",
+    output_activation: checks.Activation = "sigmoid",
     name: str = "decoder",
 ) -> keras.Model:
-    """Decoder by project-and-reshape, then transposed convolutions that multiply the sides.
+    """Return a convolutional decoder: a projection to a map, then transposed convolutions.
 
-    `filters` and `strides` are in the order in which they stand, from the code outwards. A code
-    that is a map already (`code_size=None`) has nothing to project.
+    `filters` and `strides` are in the decoder's order, from the code outwards. A code that is a
+    feature map (`code_size=None`) is not projected.
 
     Example:
 
@@ -263,25 +263,25 @@ def conditional_mlp(
     condition_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: str = "relu",
-    code_activation: str = "linear",
-    output_activation: str | None = None,
+    activation: checks.Activation = "relu",
+    code_activation: checks.Activation = "linear",
+    output_activation: checks.Activation = None,
     posterior: str | None = "diagonal",
 ) -> tuple[keras.Model, keras.Model]:
-    """`mlp` with a condition: the encoder takes `[x, c]`, the decoder `[code, c]`.
+    """Return `mlp` with a condition: the encoder takes `[x, c]`, the decoder `[code, c]`.
 
     Both see all numbers of the condition beside their own input.
 
     Args:
-        input_shape: As in `mlp`.
+        input_shape: Shape of one example.
         condition_shape: Shape of one condition: `(10,)` for labels of ten classes, which a model
-            hands on as one-hot vectors, `(28, 28, 1)` for an image.
-        code_size: As in `mlp`, like what follows.
+            passes as one-hot vectors, `(28, 28, 1)` for an image.
+        code_size: Latent dimension.
         units: Sizes of the encoder's hidden layers.
-        activation: Of the hidden layers.
-        code_activation: Of the code.
-        output_activation: Of the reconstruction.
-        posterior: How the encoder's numbers are to be read.
+        activation: Activation of the hidden layers.
+        code_activation: Activation of the code.
+        output_activation: Activation of the reconstruction, as in `mlp`.
+        posterior: Parameters that the encoder gives, as in `mlp`.
 
     Returns:
         The encoder and the decoder.
@@ -322,17 +322,17 @@ def dcgan_generator(
     filters: int = 64,
     classes: int | None = None,
     normalization: bool = True,
-    output_activation: str = "sigmoid",
+    output_activation: checks.Activation = "sigmoid",
     name: str = "generator",
 ) -> keras.Model:
-    """DCGAN's generator, x = G(z): project and reshape, then transposed convolutions.
+    """Return DCGAN's generator, x = G(z): project and reshape, then transposed convolutions.
 
     For 64 × 64 pixels the code becomes a map of 4 × 4 with 8 · `filters` channels, and four
-    transposed convolutions double its sides and halve its channels; for 28 × 28 it begins at
-    7 × 7. No pooling, no hidden dense layer, batch normalisation, ReLU. The paper's images lie in
-    [−1, 1] and end in tanh; here images lie in [0, 1], and the last layer is a sigmoid, which is
-    that tanh shifted and scaled. Kernels are 4 × 4, twice the stride, where the paper's are 5 × 5:
-    each pixel is then reached by equally many, which leaves no checkerboard.
+    transposed convolutions double its sides and halve its channels; for 28 × 28 the first map is
+    7 × 7. The network has batch normalization and ReLU, no pooling and no hidden dense layer. The
+    paper's images lie in [−1, 1], with a last tanh; here images lie in [0, 1], with a sigmoid,
+    which is a shifted and scaled tanh. Kernels are 4 × 4, twice the stride, instead of the paper's
+    5 × 5: the same number of kernels then covers each pixel, which avoids a checkerboard pattern.
 
     Radford, Metz & Chintala, "Unsupervised representation learning with deep convolutional
     generative adversarial networks" (2015).
@@ -340,14 +340,14 @@ def dcgan_generator(
     Args:
         output_shape: Height, width and channels; the sides are 4 to 7 times a power of two, such
             as 28, 32 or 64.
-        code_size: Numbers in z.
+        code_size: Dimension of z.
         filters: Channels of the last hidden map, doubled in each layer towards the code: the
             paper has 128.
-        classes: For a conditional GAN, how many classes there are: the network then takes
+        classes: Number of classes, for a conditional GAN: the network then takes
             `[z, one-hot label]`.
-        normalization: Whether to normalise each hidden layer over the batch.
-        output_activation: Of the image; `"tanh"` for data in [−1, 1].
-        name: The network's.
+        normalization: If True, each hidden layer is normalized over the batch.
+        output_activation: Activation of the image; `"tanh"` for data in [−1, 1].
+        name: Name of the network.
 
     Example:
 
@@ -367,12 +367,12 @@ def dcgan_generator(
 
     def hidden(x):
         if normalization:
-            # The sampled images depend on the statistics soon, not after hundreds of steps.
+            # Sampling uses the moving statistics: they must follow in tens, not hundreds, of steps.
             x = layers.BatchNormalization(momentum=0.9)(x)
         return layers.ReLU()(x)
 
     start = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}  # the paper's
-    bias = not normalization  # normalisation takes it out again
+    bias = not normalization  # normalization would cancel it
     channels = filters * 2 ** (halvings - 1)
     x = layers.Dense(height * width * channels, use_bias=bias, **start)(x)
     x = hidden(layers.Reshape((height, width, channels))(x))
@@ -380,7 +380,7 @@ def dcgan_generator(
         x = Conv2DTranspose(filters * 2**layer, 4, 2, "same", use_bias=bias, **start)(x)
         x = hidden(x)
     x = Conv2DTranspose(output_shape[-1], 4, 2, "same", **start)(x)
-    # Apart from the convolution, so that it stays in float32 where the policy is float16.
+    # A separate layer, so that it stays in float32 under a float16 policy.
     activation = checks.activation("output_activation", output_activation)
     outputs = layers.Activation(activation, dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)
@@ -393,19 +393,19 @@ def dcgan_discriminator(
     normalization: bool = True,
     name: str = "discriminator",
 ) -> keras.Model:
-    """DCGAN's discriminator, a = D(x): strided convolutions down to one logit.
+    """Return DCGAN's discriminator, the logit a of D(x): strided convolutions.
 
-    The generator's mirror image: no pooling, leaky ReLU of slope 0.2, batch normalisation of all
-    but the first layer, no sigmoid at the end.
+    It mirrors the generator: no pooling, leaky ReLU of slope 0.2, batch normalization of all
+    layers but the first, no sigmoid at the end.
 
     Args:
-        input_shape: Height, width and channels, as the generator's.
+        input_shape: Height, width and channels, as in the generator.
         filters: Channels of the first map, doubled in each layer.
-        classes: For a conditional GAN, how many classes there are: the network then takes
-            `[x, one-hot label]`, and sees the label as maps that are 1 or 0 all over.
-        normalization: Whether to normalise over the batch: not for a critic under a gradient
-            penalty, which asks about each example alone.
-        name: The network's.
+        classes: Number of classes, for a conditional GAN: the network then takes
+            `[x, one-hot label]`, and sees the label as constant maps of 1 or 0.
+        normalization: If True, layers are normalized over the batch. Use False for a critic with
+            a gradient penalty, because the penalty is defined per example.
+        name: Name of the network.
 
     Example:
 
@@ -434,7 +434,7 @@ def dcgan_discriminator(
 
 
 def _dcgan_map(name: str, shape: Shape) -> tuple[int, int, int]:
-    """Height and width of the smallest map, and how often its sides are doubled."""
+    """Return height and width of the smallest map, and how many times its sides are doubled."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise ValueError(f"`{name}` is {shape!r}, expected (height, width, channels).")
     height, width, _ = _shape(name, shape)
@@ -450,13 +450,13 @@ def _dcgan_map(name: str, shape: Shape) -> tuple[int, int, int]:
 
 
 def _numbers(code_size: int, posterior: str | None) -> int:
-    """How many numbers the encoder gives for a code, or for the parameters of its posterior."""
+    """Return the number of the encoder's outputs: the code, or its posterior's parameters."""
     size = checks.positive("code_size", code_size)
     return size if posterior is None else posteriors.parameters(posterior, size)
 
 
 def _last(activation: Any, posterior: str | None) -> Any:
-    """Return the decoder's last activation, given or by the kind of model."""
+    """Return the decoder's last activation; the default depends on the kind of model."""
     return ("sigmoid" if posterior is None else "linear") if activation is None else activation
 
 
@@ -469,7 +469,7 @@ def _shape(name: str, shape: Shape) -> Shape:
 def _strides(
     strides: int | Sequence[int], filters: Sequence[int], kernel_size: int | None = None
 ) -> tuple[int, ...]:
-    """One stride for each of `filters`."""
+    """Return one stride for each of `filters`."""
     if len(checks.sizes("filters", filters)) == 0:
         raise ValueError("`filters` is empty, expected the channels of at least one layer.")
     if not isinstance(strides, (tuple, list)):
@@ -482,13 +482,13 @@ def _strides(
     if kernel_size is not None and checks.positive("kernel_size", kernel_size) < max(strides):
         raise ValueError(
             f"`kernel_size` is {kernel_size}, expected at least the largest of `strides`, "
-            f"{max(strides)}: pixels between the kernels would go unseen."
+            f"{max(strides)}: otherwise pixels between the kernels are skipped."
         )
     return strides
 
 
 def _smallest_map(name: str, shape: Shape, strides: Sequence[int]) -> tuple[int, int]:
-    """Height and width after each of `strides` has divided them."""
+    """Return height and width, divided by the product of `strides`."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise ValueError(f"`{name}` is {shape!r}, expected (height, width, channels).")
     height, width, _ = _shape(name, shape)

@@ -106,9 +106,9 @@ class MixturePrior(Prior):
             checks.positive("means", means) if np.ndim(means) == 0 else len(self.means)
         )
         self.stddev = np.asarray(_numbers("stddev", stddev))
-        if not (self.stddev > 0).all():
+        if not (self.stddev.size and (self.stddev > 0).all()):
             raise ValueError(
-                "`stddev` holds numbers that are not positive, expected positive ones."
+                f"`stddev` is {stddev!r}, expected positive numbers."
             )
         self.weights_given = None if weights is None else _numbers("weights", weights, 1)
         if self.weights_given is not None and (
@@ -215,6 +215,10 @@ class PseudoInputs(Prior):
     ) -> None:
         super().__init__(**kwargs)
         examples = None if np.ndim(count) == 0 else _numbers("count", count)
+        if examples is not None and (examples.ndim < 2 or not len(examples)):
+            raise ValueError(
+                f"`count` has shape {examples.shape}, expected a whole number, or examples (K, …)."
+            )
         self.count = checks.positive("count", count) if examples is None else len(examples)
         self.interval = None if interval is None else checks.interval("interval", interval)
         self.seed = checks.positive("seed", seed, 0)
@@ -277,7 +281,7 @@ class _Rows(Distribution):
     def sample(self, count=None, seed=None):
         share = noise.uniform(noise_shape(self.size, count), seed)  # in (0, 1)
         step = ops.cast(share * ops.cast(self.size, "float32"), "int32")
-        step = ops.minimum(step, self.size - 1)  # where the product was rounded up
+        step = ops.minimum(step, self.size - 1)  # the product may have been rounded up
         return ops.take(self.rows, self.first + step, axis=0)
 
 
@@ -368,10 +372,11 @@ def get(name: str, value: Any) -> Prior:
 
 def _numbers(name: str, value: Any, rank: int | None = None) -> np.ndarray:
     try:
-        array = np.asarray(value, "float64")
-    except (TypeError, ValueError):
-        array = np.array(np.nan)
-    if not np.isfinite(array).all() or (rank is not None and array.ndim != rank):
+        array = np.asarray(value)
+    except ValueError:  # of unequal parts
+        array = np.array(None)
+    numeric = array.dtype.kind in "fiu" and np.isfinite(array).all()
+    if not numeric or (rank is not None and array.ndim != rank):
         what = {1: "a list of numbers", 2: "rows of numbers"}.get(rank, "numbers")
         raise ValueError(f"`{name}` is {value!r}, expected {what}.")
-    return array
+    return array.astype("float64")

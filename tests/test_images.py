@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.stats
 
 from kerasae.datasets import faces, load, toys
-from kerasae.evaluation import images
+from kerasae.evaluation import images, pairs
 from kerasae.evaluation.images import (
     copying,
     energy_distance,
@@ -38,10 +38,10 @@ def sets():
     return rng.normal(size=(13, 2, 3)), rng.normal(0.5, 2, size=(9, 2, 3))
 
 
-@pytest.fixture(params=[images.PAIRS, 30])
+@pytest.fixture(params=[pairs.NUMBERS, 30])
 def blocks(request, monkeypatch):
     """In one block, and in blocks of one or two rows."""
-    monkeypatch.setattr(images, "PAIRS", request.param)
+    monkeypatch.setattr(pairs, "NUMBERS", request.param)
 
 
 def test_the_energy_distance_is_its_formula(sets, blocks):
@@ -293,14 +293,14 @@ def test_large_sets_are_taken_in_blocks():
     import tracemalloc
 
     x, y = np.random.default_rng(0).normal(size=(2, 1000, 2))
-    images_pairs, images.PAIRS = images.PAIRS, 2**15
+    numbers, pairs.NUMBERS = pairs.NUMBERS, 2**15
     try:
         tracemalloc.start()
         energy_distance(x, y)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        images.PAIRS = images_pairs
+        pairs.NUMBERS = numbers
     assert peak < 4e6
 
 

@@ -126,7 +126,7 @@ def test_the_command_makes_the_same_network_again(tmp_path):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: networks.load("mnist"), "`network` is 'mnist', expected 'digits' or 'faces'"),
+        (lambda: networks.load("mnist"), "`name` is 'mnist', expected 'digits' or 'faces'"),
         (
             lambda: networks.features(np.zeros((2, 32, 32, 3))),
             r"`images` has shape \(2, 32, 32, 3\), expected \(examples, 28, 28, 1\)",

@@ -105,7 +105,7 @@ def test_bad_input_is_one_sentence():
     cases = {
         "`means` is 0, expected a whole number of at least 1": {"means": 0},
         r"`means` is \[1.0, 2.0\], expected rows of numbers": {"means": [1.0, 2.0]},
-        "`stddev` holds numbers that are not positive": {"stddev": -1.0},
+        "`stddev` is -1.0, expected positive numbers": {"stddev": -1.0},
         "`weights` is .*, expected 2 positive numbers": {"means": 2, "weights": [1.0, 0.0]},
         "`weights` is 'equal', expected a list of numbers": {"weights": "equal"},
     }

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from kerasae.evaluation import pairs
 from kerasae.evaluation.retrieval import Index, binary_codes
 
 pytestmark = pytest.mark.home("tensorflow")
@@ -195,11 +196,9 @@ def test_perfect_and_hopeless():
 
 
 def test_in_chunks_or_at_once(bits, labels, monkeypatch):
-    from kerasae.evaluation import retrieval
-
     index = Index(bits, binary=True)
     whole = index.query(k=7), index.precision_at_k(labels), index.mean_average_precision(labels)
-    monkeypatch.setattr(retrieval, "PAIRS", 60 * 11)
+    monkeypatch.setattr(pairs, "NUMBERS", 60 * 11)
     parts = index.query(k=7), index.precision_at_k(labels), index.mean_average_precision(labels)
     np.testing.assert_array_equal(whole[0], parts[0])
     assert whole[1:] == pytest.approx(parts[1:], rel=1e-12)

@@ -117,17 +117,22 @@ class Distribution:
 # Tensors and shapes. A size of `None` is known only when the graph runs.
 
 
-def numbers(name: str, value: Any) -> Tensor:
-    """Return a parameter as a float32 tensor; raise `ValueError` if it does not hold numbers."""
+def numbers(name: str, value: Any, finite: bool = True) -> Tensor:
+    """Return a parameter as a float32 tensor; raise `ValueError` if it does not hold numbers.
+
+    The values of tensors are not looked at: a network may be about to compute them.
+    """
     given = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
     if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in given):
         try:
             array = np.asarray(value)
         except ValueError:  # of unequal parts
             array = np.array(None)
-        numeric = array.dtype.kind in "fiub" or array.dtype.name == "bfloat16"
+        numeric = array.dtype.kind in "fiu" or array.dtype.name == "bfloat16"
         if not (numeric and array.size):
             raise ValueError(f"`{name}` is {value!r}, expected a tensor of numbers.")
+        if np.isnan(array).any() or (finite and np.isinf(array).any()):
+            raise ValueError(f"`{name}` holds NaN or infinite values, expected finite numbers.")
     return float32(value)
 
 

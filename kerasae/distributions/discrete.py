@@ -31,7 +31,7 @@ class Bernoulli(Distribution):
     shaped_by = "logits"
 
     def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
-        self.logits = numbers("logits", logits)
+        self.logits = numbers("logits", logits, finite=False)
         super().__init__(self.logits, event_axes)
 
     @property
@@ -82,7 +82,7 @@ class Categorical(Distribution):
     shaped_by = "logits"
 
     def __init__(self, logits: Tensor, event_axes: int | None = None) -> None:
-        self.logits = numbers("logits", logits)
+        self.logits = numbers("logits", logits, finite=False)
         super().__init__(self.logits, event_axes)
         self.log_weights = ops.log_softmax(self.logits)
 

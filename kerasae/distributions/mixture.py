@@ -50,7 +50,11 @@ class Mixture(Distribution):
             )
         check_fits("log_variances", log_variances, "means", means)
         self.components = Normal(means, log_variances, 1)
-        logits = ops.zeros_like(means[..., 0]) if logits is None else numbers("logits", logits)
+        logits = (
+            ops.zeros_like(means[..., 0])
+            if logits is None
+            else numbers("logits", logits, finite=False)
+        )
         check_fits("logits", logits, "means without its last axis", means[..., 0])
         self.choice = Categorical(spread(logits, means[..., 0]), 1)
         super().__init__(means[..., 0, :], 1)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from kerasae import checks
+from kerasae.evaluation import pairs
 from kerasae.evaluation.factors import columns
 
 
@@ -40,9 +41,9 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     >>> straight(np.zeros((1, 2)), np.ones((1, 2)), steps=3)[0].tolist()
     [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
     """
-    weight = np.linspace(0, 1, checks.positive("steps", steps, least=2), dtype="float32")
-    weight = weight.reshape((1, -1) + (1,) * (start.ndim - 1))
-    return (1 - weight) * start[:, None] + weight * end[:, None]
+    start, end = pairs.equals("start", start, "end", end)
+    steps = checks.positive("steps", steps, least=2)
+    return np.linspace(start, end, steps, axis=1, dtype="float32")
 
 
 def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
@@ -64,9 +65,7 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     >>> spherical([[1.0, 0.0]], [[0.0, 3.0]], steps=3).round(2).tolist()
     [[[1.0, 0.0], [1.41, 1.41], [0.0, 3.0]]]
     """
-    start, end = _codes("start", start), _codes("end", end)
-    if start.shape != end.shape:
-        raise ValueError(f"`end` has shape {end.shape}, expected {start.shape} as `start` has.")
+    start, end = map(_floating, pairs.equals("start", start, "end", end))
     steps = checks.positive("steps", steps, least=2)
     flat_start, flat_end = (_flat(codes) for codes in (start, end))
     length_0, length_1 = (_norm(codes) for codes in (flat_start, flat_end))
@@ -124,7 +123,7 @@ def attribute_vector(
     >>> attribute_vector(codes, smiles, others=glasses).round(6).tolist()
     [1.0, 0.0]
     """
-    codes, has = _codes("codes", codes), np.asarray(has)
+    codes, has = _codes("codes", codes), checks.to_numpy("has", has)
     if has.dtype != bool or has.shape != (len(codes),):
         raise ValueError(
             f"`has` is {has.dtype} of shape {has.shape}, expected one boolean for each of the "
@@ -198,20 +197,24 @@ def around(
     >>> grid.shape, bool(np.abs(grid).max() < 0.25), bool((grid[4] == 0).all())
     ((9, 100), True, True)
     """
-    (centre,) = _codes("centre", np.asarray(centre)[None])
+    centre = _codes("centre", centre)
     noise = checks.not_negative("noise", noise)
     for name, count in (("rows", rows), ("columns", columns)):
         if checks.positive(name, count) % 2 == 0:
             raise ValueError(f"`{name}` is {count}, expected an odd number: one is in the middle.")
-    shifts = np.random.default_rng(seed).uniform(-noise, noise, (rows * columns, *centre.shape))
+    shifts = np.random.default_rng(checks.positive("seed", seed, least=0)).uniform(
+        -noise, noise, (rows * columns, *centre.shape)
+    )
     shifts[len(shifts) // 2] = 0
     return centre + shifts.astype(centre.dtype)
 
 
 def _codes(name: str, codes: Any) -> np.ndarray:
-    """Codes as an array of float32 or float64, checked."""
-    codes = np.asarray(codes)
-    checks.array(name, codes)
+    """Return codes as an array of float32 or float64, checked."""
+    return _floating(checks.to_numpy(name, codes))
+
+
+def _floating(codes: np.ndarray) -> np.ndarray:
     return codes if codes.dtype == np.float64 else codes.astype(np.float32)
 
 

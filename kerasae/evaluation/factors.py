@@ -26,8 +26,7 @@ def named(name: str, values: Any, count: int) -> dict[str, np.ndarray]:
         )
     found = {}
     for key, value in values.items():
-        value = np.asarray(value)
-        checks.array(called := f"{name}[{key!r}]", value)
+        value = checks.to_numpy(called := f"{name}[{key!r}]", value)
         if value.shape != (count,):
             raise ValueError(f"`{called}` has shape {value.shape}, expected {(count,)}.")
         found[key] = value
@@ -66,8 +65,7 @@ def columns(name: str, values: Any, count: int) -> np.ndarray:
     [[0.5, 1.0, 0.0], [0.2, 0.0, 1.0]]
     """
     if not isinstance(values, Mapping):
-        values = np.asarray(values)
-        checks.array(name, values)
+        values = checks.to_numpy(name, values)
         if values.ndim > 2 or len(values) != count:
             raise ValueError(
                 f"`{name}` has shape {values.shape}, expected ({count},) or ({count}, any)."

@@ -21,6 +21,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.engine import derivatives, internals
+from kerasae.evaluation.pairs import vectors
 
 
 def first_layer_features(encoder: keras.Model) -> np.ndarray:
@@ -91,11 +92,13 @@ def most_exciting(
     shape = _input_shape(encoder, input_shape)
     function = _before_last_activation(encoder)
     count = math.prod(function(np.zeros((1, *shape), "float32")).shape[1:])
-    units = np.arange(count) if units is None else np.asarray(units)
+    units = np.arange(count) if units is None else checks.to_numpy("units", units)
     if units.dtype.kind not in "iu" or units.ndim != 1 or not np.isin(units, range(count)).all():
         raise ValueError(f"`units` is {units!r}, expected whole numbers from 0 to {count - 1}.")
     starts, steps = checks.positive("starts", starts), checks.positive("steps", steps)
-    points = np.random.default_rng(seed).normal(size=(len(units) * starts, *shape))
+    every_start = checks.flag("every_start", every_start)
+    generator = np.random.default_rng(checks.positive("seed", seed, least=0))
+    points = generator.normal(size=(len(units) * starts, *shape))
     targets = np.repeat(units, starts)
     found, heights = [], []
     for start in range(0, len(points), checks.positive("batch_size", batch_size)):
@@ -150,10 +153,10 @@ def activation_statistics(
     >>> statistics.lifetime_sparseness.tolist(), statistics.inactive.tolist()
     ([1.0, 0.0, 0.0], [0.5, 0.0, 1.0])
     """
-    codes = _flat(codes)
+    codes = vectors("codes", codes)
     if len(codes) < 2:
         raise ValueError(f"`codes` has shape {codes.shape}, expected at least two examples.")
-    activity = np.abs(codes - inactive)
+    activity = np.abs(codes - checks.between("inactive", inactive, -np.inf, np.inf))
     off = activity <= checks.not_negative("tolerance", tolerance)
     return ActivationStatistics(
         mean=codes.mean(axis=0),
@@ -188,7 +191,8 @@ def saturation(
     """
     low, high = checks.interval("interval", interval)
     margin = checks.between("margin", margin, 0, 0.5)
-    share = (_flat(codes) - low) / (high - low)
+    codes = vectors("codes", codes)
+    share = (codes - low) / (high - low)
     if share.min() < -1e-6 or share.max() > 1 + 1e-6:
         raise ValueError(
             f"`codes` holds values from {np.min(codes):.4g} to {np.max(codes):.4g}, expected "
@@ -290,10 +294,3 @@ def _sparseness(activity: np.ndarray, axis: int) -> np.ndarray:
     square = np.mean(activity**2, axis=axis)
     ratio = np.where(square > 0, activity.mean(axis=axis) ** 2 / np.where(square > 0, square, 1), 1)
     return (1 - ratio) / (1 - 1 / n) if n > 1 else np.zeros_like(ratio)
-
-
-def _flat(codes: np.ndarray) -> np.ndarray:
-    """Codes as float64 of shape (n, size), checked."""
-    codes = np.asarray(codes)
-    checks.array("codes", codes)
-    return codes.reshape(len(codes), -1).astype("float64")

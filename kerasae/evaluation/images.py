@@ -13,16 +13,14 @@ al., "A kernel two-sample test" (2012); Heusel et al., "GANs trained by a two ti
 rule converge to a local Nash equilibrium" (2017).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from kerasae import checks
-from kerasae.evaluation import networks
-
-PAIRS = 2**22  # distances that are held at once
+from kerasae.evaluation import networks, pairs
 
 Similarity = Callable[[np.ndarray], np.ndarray]  # of squared distances
 
@@ -103,7 +101,7 @@ def two_sample(
     x, y = _samples(x, y)
     checks.one_of("distance", distance, ("energy", "mmd"))
     similarity = _minus_distance if distance == "energy" else _gaussian(x, y, None)
-    rng, count = np.random.default_rng(seed), len(x) + len(y)
+    rng, count = np.random.default_rng(checks.positive("seed", seed, least=0)), len(x) + len(y)
     splits = [np.arange(len(x))]
     for _ in range(checks.positive("permutations", permutations)):
         splits.append(rng.permutation(count)[: len(x)])
@@ -168,13 +166,18 @@ def frechet_of_normals(
     >>> frechet_of_normals([0.0], [[4.0]], [3.0], [[1.0]])  # 3² + (2 − 1)²
     10.0
     """
-    gap = np.asarray(mean_x, np.float64) - np.asarray(mean_y, np.float64)
-    sigma, tau = (np.atleast_2d(np.asarray(c, np.float64)) for c in (covariance_x, covariance_y))
-    if not gap.ndim == 1 or not sigma.shape == tau.shape == 2 * gap.shape:
-        raise ValueError(
-            f"`covariance_x` and `covariance_y` have shapes {sigma.shape} and {tau.shape}, "
-            f"expected {2 * gap.shape} for means of shape {gap.shape}."
-        )
+    mu, nu = pairs.equals("mean_x", mean_x, "mean_y", mean_y)
+    gap = mu.astype(np.float64) - nu
+    if gap.ndim != 1:
+        raise ValueError(f"`mean_x` has shape {gap.shape}, expected one vector.")
+    sigma = checks.to_numpy("covariance_x", covariance_x).astype(np.float64)
+    tau = checks.to_numpy("covariance_y", covariance_y).astype(np.float64)
+    for name, covariance in (("covariance_x", sigma), ("covariance_y", tau)):
+        if covariance.shape != 2 * gap.shape:
+            raise ValueError(
+                f"`{name}` has shape {covariance.shape}, expected {2 * gap.shape} for means of "
+                f"shape {gap.shape}."
+            )
     overlap = np.linalg.svd(_root(sigma) @ _root(tau), compute_uv=False).sum()
     return float(max(gap @ gap + np.trace(sigma) + np.trace(tau) - 2 * overlap, 0))
 
@@ -198,11 +201,11 @@ def nearest(
     >>> indices.tolist(), distances.tolist()
     ([[1]], [[0.5]])
     """
-    samples, training = _pair("samples", samples, "training", training)
+    samples, training = pairs.pair("samples", samples, "training", training)
     if checks.positive("count", count) > len(training):
         raise ValueError(f"`count` is {count}, expected at most {len(training)}, as in `training`.")
     indices, distances = [], []
-    for start, squares in _squares(samples, training):
+    for start, squares in pairs.squared_distances(samples, training):
         found = np.argpartition(squares, count - 1, axis=1)[:, :count]
         # Once more by differences, in which a copy is at distance 0.
         chunk = samples[start : start + len(found)]
@@ -253,9 +256,10 @@ def copying(
     >>> copying(training + 0.01, training, held_out).share
     1.0
     """
-    _, training = _pair("samples", samples, "training", training)
-    samples, held_out = _pair("samples", samples, "held_out", held_out)
-    rng, size = np.random.default_rng(seed), min(len(training), len(held_out))
+    _, training = pairs.pair("samples", samples, "training", training)
+    samples, held_out = pairs.pair("samples", samples, "held_out", held_out)
+    rng = np.random.default_rng(checks.positive("seed", seed, least=0))
+    size = min(len(training), len(held_out))
     training, held_out = (
         part[np.sort(rng.choice(len(part), size, replace=False))] for part in (training, held_out)
     )
@@ -308,7 +312,7 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
     Modes(covered=2, counts=array([2, 1, 0]), quality=0.75)
     """
     radius, least = checks.not_negative("radius", radius), checks.positive("least", least)
-    samples, centres = _pair("samples", samples, "centres", centres)
+    samples, centres = pairs.pair("samples", samples, "centres", centres)
     mode, distance = (found[:, 0] for found in nearest(samples, centres))
     counts = np.bincount(mode[distance <= radius], minlength=len(centres))
     return Modes(int(np.sum(counts >= least)), counts, float(np.mean(distance <= radius)))
@@ -333,8 +337,7 @@ def gradient_energy(images: np.ndarray) -> np.ndarray:
     >>> gradient_energy([edge, np.repeat([[0.0, 0.25, 0.75, 1.0]], 4, axis=0)]).round(3).tolist()
     [0.333, 0.125]
     """
-    images = np.asarray(images)
-    checks.array("images", images)
+    images = checks.to_numpy("images", images)
     if images.ndim not in (3, 4) or min(images.shape[1:3]) < 2:
         raise ValueError(
             f"`images` has shape {images.shape}, expected (n, height, width) or (n, height, width, "
@@ -359,7 +362,7 @@ def _distances(
     for column, split in enumerate(splits):
         inside[split, column] = 1
     total, to_a, within = 0.0, 0.0, 0.0
-    for start, squares in _squares(both, both, later=True):
+    for start, squares in pairs.squared_distances(both, both, later=True):
         k = np.triu(similarity(squares), 1)  # each pair once, and none of a sample with itself
         rows = inside[start : start + len(k)]
         sums = k @ inside[start:]
@@ -379,27 +382,13 @@ def _gaussian(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None) 
     """The kernel, a mean of Gaussians of several widths."""
     if bandwidths is None:
         some = np.concatenate([x[:500], y[:500]])
-        squares = np.concatenate([squares for _, squares in _squares(some, some)])
+        squares = np.concatenate([part for _, part in pairs.squared_distances(some, some)])
         median = np.sqrt(np.median(squares[np.triu_indices(len(some), 1)]))
         bandwidths = [0.5 * median, median, 2 * median] if median > 0 else [1.0]
-    widths = np.asarray(bandwidths, np.float64)
+    widths = checks.to_numpy("bandwidths", bandwidths).astype(np.float64)
     if widths.ndim != 1 or widths.size == 0 or not np.all((widths > 0) & np.isfinite(widths)):
         raise ValueError(f"`bandwidths` is {bandwidths!r}, expected a list of positive numbers.")
     return lambda squares: sum(np.exp(squares / (-2 * s**2)) for s in widths) / len(widths)
-
-
-def _squares(x: np.ndarray, y: np.ndarray, later: bool = False) -> Iterator[tuple[int, np.ndarray]]:
-    """Chunks of x: where each begins, and its squared distances to all of y, or to y from there."""
-    centre = y.mean(axis=0)  # centred, for what a difference of squares loses
-    x, y = x - centre, y - centre
-    lengths = np.sum(y**2, axis=1)
-    rows = max(1, PAIRS // len(y))
-    for start in range(0, len(x), rows):
-        chunk = x[start : start + rows]
-        # ‖x − y‖² = ‖x‖² + ‖y‖² − 2xy
-        first = start if later else 0
-        squares = np.sum(chunk**2, axis=1)[:, None] + lengths[first:] - 2 * chunk @ y[first:].T
-        yield start, np.maximum(squares, 0)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
@@ -410,21 +399,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 def _samples(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Two sample sets as float64 of shape (n, size), checked."""
-    x, y = _pair("x", x, "y", y)
+    x, y = pairs.pair("x", x, "y", y)
     for name, samples in (("x", x), ("y", y)):
         if len(samples) < 2:
             raise ValueError(f"`{name}` has one example, expected at least two.")
     return x, y
-
-
-def _pair(first_name: str, first: Any, name: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of examples of one shape, as float64 of shape (n, size)."""
-    first, second = np.asarray(first), np.asarray(second)
-    checks.array(first_name, first)
-    checks.array(name, second)
-    if second.shape[1:] != first.shape[1:]:
-        raise ValueError(
-            f"`{name}` has examples of shape {second.shape[1:]}, expected {first.shape[1:]} as in "
-            f"`{first_name}`."
-        )
-    return tuple(array.reshape(len(array), -1).astype(np.float64) for array in (first, second))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerasae import checks
+from kerasae.evaluation import pairs
 from kerasae.evaluation.factors import is_category, named, one_hot
 
 
@@ -91,8 +92,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
     >>> active_units([[0.0, 1.0], [0.1, -1.0]]).tolist()
     [False, True]
     """
-    means = np.asarray(means)
-    checks.array("means", means)
+    means = checks.to_numpy("means", means)
     if len(means) < 2:
         raise ValueError(f"`means` has shape {means.shape}, expected at least two examples.")
     return means.astype(np.float64).var(axis=0) > checks.not_negative("threshold", threshold)
@@ -120,10 +120,9 @@ def aggregated_moments(
     >>> mean.tolist(), covariance.round(6).tolist()
     ([0.0], [[1.0]])
     """
-    means, log_variances = np.asarray(means, np.float64), np.asarray(log_variances, np.float64)
+    means, log_variances = pairs.equals("means", means, "log_variances", log_variances)
     checks.array("means", means, (None,))
-    checks.array("log_variances", log_variances, means.shape[1:])
-    checks.same_length(means=means, log_variances=log_variances)
+    means, log_variances = means.astype(np.float64), log_variances.astype(np.float64)
     centred = means - means.mean(axis=0)
     spread = np.diag(np.exp(log_variances).mean(axis=0))
     return means.mean(axis=0), centred.T @ centred / len(means) + spread
@@ -159,7 +158,7 @@ def variance_explained(
     codes, factors = _codes_and_factors(codes, factors)
     if len(codes) < 20:
         raise ValueError(f"`codes` has {len(codes)} examples, expected at least 20.")
-    order = np.random.default_rng(seed).permutation(len(codes))
+    order = np.random.default_rng(checks.positive("seed", seed, least=0)).permutation(len(codes))
     order = order[: checks.positive("examples", examples, least=20)]
     fit, test = order[: len(order) // 2], order[len(order) // 2 :]
     parts = [
@@ -248,7 +247,7 @@ def _kernel_ridge(
     size = 2 * np.sum(spread**2)  # the mean squared distance between two codes
     if size > 0:
         lengths = np.array([0.1, 0.3, 1.0, 3.0]) ** 2 * size
-        kernels += [lambda a, b, s=s: np.exp(-_squared_distances(a, b) / (2 * s)) for s in lengths]
+        kernels += [lambda a, b, s=s: np.exp(-_squares(a, b) / (2 * s)) for s in lengths]
     best = np.full(owner.max() + 1, np.inf)
     found = np.zeros((len(new_codes), len(owner)))
     for kernel in kernels:
@@ -264,9 +263,8 @@ def _kernel_ridge(
     return found
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squares = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T
-    return np.maximum(squares, 0)
+def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.concatenate([part for _, part in pairs.squared_distances(a, b)])
 
 
 def _binned(values: np.ndarray, bins: int) -> np.ndarray:
@@ -286,8 +284,7 @@ def _mutual_information(first: np.ndarray, second: np.ndarray) -> float:
 
 def _codes_and_factors(codes: Any, factors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Codes as float64 of shape (n, size) and the factors, none of them constant, checked."""
-    codes = np.asarray(codes)
-    checks.array("codes", codes)
+    codes = pairs.vectors("codes", codes)
     factors = named("factors", factors, len(codes))
     if not factors:
         raise ValueError("`factors` is empty, expected at least one true factor.")
@@ -296,19 +293,18 @@ def _codes_and_factors(codes: Any, factors: Any) -> tuple[np.ndarray, dict[str, 
             raise ValueError(
                 f"`factors[{name!r}]` is {values[0]} throughout, expected a factor that varies."
             )
-    return codes.reshape(len(codes), -1).astype(np.float64), factors
+    return codes, factors
 
 
 def _pair(
     codes_name: str, codes: np.ndarray, labels_name: str, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes as float64 of shape (n, size) and labels as (n,), checked."""
-    codes, labels = np.asarray(codes), np.asarray(labels)
-    checks.array(codes_name, codes)
+    codes, labels = pairs.vectors(codes_name, codes), checks.to_numpy(labels_name, labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"`{labels_name}` is {labels.dtype} of shape {labels.shape}, "
             "expected one whole number per example."
         )
     checks.same_length(**{codes_name: codes, labels_name: labels})
-    return codes.reshape(len(codes), -1).astype(np.float64), labels
+    return codes, labels

@@ -16,6 +16,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.engine import derivatives
+from kerasae.evaluation import pairs
 
 Encoder = Callable[[Any], Any]
 
@@ -86,7 +87,7 @@ def participation_ratio(singular_values: np.ndarray) -> np.ndarray:
     >>> participation_ratio([[2.0, 2.0, 0.0], [1.0, 0.0, 0.0]]).tolist()
     [2.0, 1.0]
     """
-    values = np.asarray(singular_values, dtype=np.float64)
+    values = checks.to_numpy("singular_values", singular_values).astype(np.float64)
     largest = values.max(axis=-1, keepdims=True)
     shares = (values / np.where(largest > 0, largest, 1)) ** 2  # a scale changes nothing
     fourth = np.sum(shares**2, axis=-1)
@@ -113,9 +114,8 @@ def linearized(
     >>> linearized(lambda x: x**2, x0, x).tolist()
     [[5.0], [6.0]]
     """
-    x0, x = _points("x0", x0), _points("x", x)
-    if x0.shape != x.shape:
-        raise ValueError(f"`x` has shape {x.shape}, expected {x0.shape} as `x0` has.")
+    pairs.equals("x0", x0, "x", x)
+    x0, x = _points(encoder, "x0", x0), _points(encoder, "x", x)
     parts = [
         derivatives.directional(encoder, start, end - start)
         for start, end in zip(_batches(x0, batch_size), _batches(x, batch_size), strict=True)
@@ -141,10 +141,8 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
     >>> displacement([[-1.0], [1.0]], [[-1.0], [1.5]]).tolist()
     [0.0, 0.5]
     """
-    codes, moved = _points("codes", codes, "float64"), _points("moved", moved, "float64")
-    if codes.shape != moved.shape:
-        raise ValueError(f"`moved` has shape {moved.shape}, expected {codes.shape} as `codes` has.")
-    codes, moved = codes.reshape(len(codes), -1), moved.reshape(len(moved), -1)
+    pairs.equals("codes", codes, "moved", moved)
+    codes, moved = pairs.vectors("codes", codes), pairs.vectors("moved", moved)
     spread = np.sqrt(np.mean(np.sum((codes - codes.mean(0)) ** 2, axis=1)))
     if spread == 0:
         raise ValueError("`codes` are all the same, expected codes that have a spread.")
@@ -153,14 +151,20 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
 
 def _jacobians(encoder: Encoder, x: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Batches of Jacobians, `(points, code, input)`."""
-    for batch in _batches(_points("x", x), batch_size):
+    for batch in _batches(_points(encoder, "x", x), batch_size):
         jacobian = ops.convert_to_numpy(derivatives.jacobian(encoder, batch))
         yield jacobian.astype(np.float64).reshape(len(batch), -1, batch[0].size)
 
 
-def _points(name: str, value: Any, dtype: str = "float32") -> np.ndarray:
-    checks.array(name, value := checks.as_array(name, value))
-    return ops.convert_to_numpy(value).astype(dtype)
+def _points(encoder: Any, name: str, x: Any) -> np.ndarray:
+    """Return points in float32, checked: the encoder takes them."""
+    if not callable(encoder):
+        raise ValueError(
+            f"`encoder` is of type {type(encoder).__name__}, expected a Keras model or a function "
+            "of a batch."
+        )
+    shape = encoder.input_shape[1:] if getattr(encoder, "inputs", None) else None
+    return checks.to_numpy(name, x, shape).astype("float32")
 
 
 def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:

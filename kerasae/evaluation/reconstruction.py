@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kerasae import checks
+from kerasae.evaluation import pairs
 
 EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
 
@@ -56,8 +57,8 @@ def squared_error(x: Any, reconstruction: Any) -> float:
     >>> squared_error(np.zeros((3, 28, 28, 1)), np.ones((3, 28, 28, 1)))
     784.0
     """
-    each = reconstruction_error(x, reconstruction)  # the mean over an example's numbers
-    return float(each.mean() * (np.size(x) / len(x)))
+    x, y = _pair(x, reconstruction)
+    return float(np.sum((x - y) ** 2) / len(x))
 
 
 def psnr(x: Any, reconstruction: Any, peak: float = 1.0) -> np.ndarray:
@@ -95,7 +96,7 @@ def hidden_pixel_error(x: Any, reconstruction: Any, mask: Any) -> np.ndarray:
     array([5.])
     """
     x, y = _pair(x, reconstruction)
-    hidden = np.asarray(mask)
+    hidden = checks.to_numpy("mask", mask)
     try:
         hidden = np.broadcast_to(hidden, x.shape).reshape(len(x), -1) != 0
     except ValueError:
@@ -128,6 +129,11 @@ def anomaly_scores(model: Any, x: Any, kind: str = "squared") -> np.ndarray:
     >>> anomaly_scores(model, np.ones((5, 6), "float32")).shape
     (5,)
     """
+    if not hasattr(model, "reconstruct"):
+        raise ValueError(
+            f"`model` is of type {type(model).__name__}, expected one with `reconstruct`, such as "
+            "`Autoencoder`."
+        )
     return reconstruction_error(x, model.reconstruct(x), kind)
 
 
@@ -161,7 +167,7 @@ def auc(scores: Any, anomalous: Any) -> float:
     >>> auc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.75
     """
-    scores, truths = _scores(scores), np.asarray(anomalous)
+    scores, truths = _scores(scores), checks.to_numpy("anomalous", anomalous)
     if truths.shape != scores.shape or not np.isin(truths, (0, 1)).all():
         raise ValueError(
             f"`anomalous` is {truths.dtype} of shape {truths.shape}, expected True or False for "
@@ -178,16 +184,12 @@ def auc(scores: Any, anomalous: Any) -> float:
 
 
 def _scores(scores: Any) -> np.ndarray:
-    scores = np.asarray(scores)
-    checks.array("scores", scores, ())
-    return scores.astype(np.float64)
+    return checks.to_numpy("scores", scores, ()).astype(np.float64)
 
 
 def _pair(x: Any, reconstruction: Any, unit_interval: bool = False) -> tuple:
-    """Both in float64, checked: as many, of the same shape."""
-    x, y = np.asarray(x), np.asarray(reconstruction)
+    """Return both in float64, checked: as many, of the same shape."""
+    x, y = pairs.equals("x", x, "reconstruction", reconstruction)
     checks.array("x", x, unit_interval=unit_interval)
     checks.array("reconstruction", y, unit_interval=unit_interval)
-    if x.shape != y.shape:
-        raise ValueError(f"`reconstruction` has shape {y.shape}, expected that of `x`, {x.shape}.")
     return x.astype(np.float64), y.astype(np.float64)

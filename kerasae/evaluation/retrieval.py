@@ -19,17 +19,18 @@ presence of tied scores" (2008); for binary codes Salakhutdinov & Hinton, "Seman
 """
 
 import math
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from kerasae import checks
+from kerasae.evaluation import pairs
 
 # Squared distances that differ by less than this share of the largest are equal: beyond it
 # there is rounding, and copies of an example must not be ranked by it.
 TIE = 1e-10
-PAIRS = 2**22  # distances that are held at once
 
 
 def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
@@ -71,10 +72,11 @@ def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
     >>> binary_codes(np.array([[0.1, 0.9], [0.6, 0.5]])).astype(int).tolist()
     [[0, 1], [1, 0]]
     """
-    codes = np.asarray(codes)
-    checks.array("codes", codes)
-    threshold = np.asarray(threshold)
-    if threshold.ndim and threshold.shape != codes.shape[1:]:
+    codes = checks.to_numpy("codes", codes)
+    if isinstance(threshold, numbers.Real):
+        return codes > checks.between("threshold", threshold, -np.inf, np.inf)
+    threshold = checks.to_numpy("threshold", threshold)
+    if threshold.shape != codes.shape[1:]:
         raise ValueError(
             f"`threshold` has shape {threshold.shape}, expected one number or {codes.shape[1:]}."
         )
@@ -100,8 +102,9 @@ class Index:
     """
 
     def __init__(self, codes: Any, binary: bool = False) -> None:
-        self.binary = binary
-        self.size = np.asarray(codes).shape[1:]
+        self.binary = checks.flag("binary", binary)
+        codes = checks.to_numpy("codes", codes)
+        self.size = codes.shape[1:]
         self._furthest = 1 + math.prod(self.size) if binary else np.inf  # than any two codes are
         self._codes = self._prepared("codes", codes)
         self._neighbours = None
@@ -209,27 +212,19 @@ class Index:
         """
         codes = self._codes
         wanted = codes if queries is None else self._prepared("queries", queries)
-        if not self.binary:  # centred in float64, for what a difference of squares loses
-            centre = codes.mean(axis=0, dtype=np.float64)
-            codes, wanted = codes - centre, wanted - centre
-            squares = np.sum(codes**2, axis=1)
-        rows = max(1, PAIRS // len(self))
-        for start in range(0, len(wanted), rows):
-            chunk = wanted[start : start + rows]
-            if self.binary:
-                found = np.zeros((len(chunk), len(self)), np.min_scalar_type(self._furthest))
-                for word in range(chunk.shape[1]):
-                    found += _ones(chunk[:, None, word] ^ codes[None, :, word])
-            else:  # ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab
-                found = np.sum(chunk**2, axis=1)[:, None] + squares - 2 * chunk @ codes.T
+        if self.binary:
+            chunks = _hamming_distances(wanted, codes, np.min_scalar_type(self._furthest))
+        else:
+            chunks = pairs.squared_distances(wanted.astype(np.float64), codes.astype(np.float64))
+        for start, found in chunks:
             if queries is None:
-                found[np.arange(len(chunk)), start + np.arange(len(chunk))] = self._furthest
+                rows = np.arange(len(found))
+                found[rows, start + rows] = self._furthest
             yield start, found
 
     def _prepared(self, name: str, codes: Any) -> np.ndarray:
         """Codes as vectors, of real numbers or of words of packed bits."""
-        codes = np.asarray(codes)
-        checks.array(name, codes, self.size, integers=True)
+        codes = checks.to_numpy(name, codes, self.size)
         codes = codes.reshape(len(codes), -1)
         if not self.binary:
             return codes if codes.dtype.kind == "f" else codes.astype(np.float32)
@@ -256,14 +251,14 @@ class Index:
                 "One of `queries` and `query_labels` is None, expected both, or neither to ask "
                 "with the database itself."
             )
-        labels = np.asarray(labels)
+        labels = checks.to_numpy("labels", labels)
         checks.labels("labels", labels)
         checks.same_length(codes=self._codes, labels=labels)
         if queries is None:
             return labels.ravel(), labels.ravel()
-        query_labels = np.asarray(query_labels)
+        query_labels = checks.to_numpy("query_labels", query_labels)
         checks.labels("query_labels", query_labels)
-        checks.same_length(queries=np.asarray(queries), query_labels=query_labels)
+        checks.same_length(queries=checks.to_numpy("queries", queries), query_labels=query_labels)
         return labels.ravel(), query_labels.ravel()
 
     def _sklearn(self) -> Any:
@@ -278,6 +273,19 @@ class Index:
                 ) from error
             self._neighbours = NearestNeighbors().fit(self._codes)
         return self._neighbours
+
+
+def _hamming_distances(
+    a: np.ndarray, b: np.ndarray, dtype: np.dtype
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Count the bits in which packed codes differ, in chunks of a, each with its first index."""
+    rows = max(1, pairs.NUMBERS // len(b))
+    for start in range(0, len(a), rows):
+        chunk = a[start : start + rows]
+        found = np.zeros((len(chunk), len(b)), dtype)
+        for word in range(chunk.shape[1]):
+            found += _ones(chunk[:, None, word] ^ b[None, :, word])
+        yield start, found
 
 
 def _ones(words: np.ndarray) -> np.ndarray:

@@ -142,7 +142,7 @@ class GAN(Model):
 
     parts = ("discriminator_loss", "generator_loss")
     measured: Mapping[str, str | None] = {"real": None, "fake": None, "diversity": None}
-    loss_is = "a GAN's loss is chosen when it is made"
+    loss_is = "a GAN's loss is an argument of its constructor"
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class GAN(Model):
         if self.simultaneous and self.discriminator_steps > 1:
             raise ValueError(
                 f"`discriminator_steps` is {discriminator_steps} and `simultaneous` is True, "
-                "expected one step of each player where both step at once."
+                "expected one step of each player if both step at once."
             )
         self.label_smoothing = checks.fraction("label_smoothing", label_smoothing)
         if self.label_smoothing and not self.game.smooths:

@@ -44,7 +44,7 @@ def load(name: str) -> keras.Model:
     >>> list(load("digits").output)
     ['features', 'digit', 'thickness', 'slant', 'rotation', 'width']
     """
-    model = presets.load(keras.Model, FOLDER / checks.one_of("network", name, NAMES))
+    model = presets.load(keras.Model, FOLDER / checks.one_of("name", name, NAMES))
     model.trainable = False
     return model
 
@@ -69,14 +69,14 @@ def features(
     (5, 64)
     """
     if isinstance(network, keras.Model):
-        checks.array("images", images := np.asarray(images))
+        images = checks.to_numpy("images", images)
         found = predictions(network, images, batch_size)
         if not (hasattr(found, "shape") and len(found.shape) == 2):
             raise ValueError(
                 "`network` gives no array (n, size), expected a vector for each image."
             )
         return found
-    return _outputs(images, network, batch_size)["features"]
+    return _outputs(images, checks.one_of("network", network, NAMES), batch_size)["features"]
 
 
 def attributes(
@@ -100,7 +100,7 @@ def attributes(
     >>> (told["smile"] > 0).tolist(), told["glasses"].argmax(axis=1).tolist()
     ([False, True], [0, 1])
     """
-    told = _outputs(images, network, batch_size)
+    told = _outputs(images, checks.one_of("network", network, NAMES), batch_size)
     told.pop("features")
     return {name: value[:, 0] if value.shape[1] == 1 else value for name, value in told.items()}
 
@@ -108,7 +108,7 @@ def attributes(
 def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.ndarray]:
     model = load(name)
     height, width, channels = model.input_shape[1:]
-    images = np.asarray(images)
+    images = checks.to_numpy("images", images)
     if images.shape[1:] == (2 * height, 2 * width, channels):
         images = images.reshape(-1, height, 2, width, 2, channels).mean(axis=(2, 4))
     checks.array("images", images, (height, width, channels), unit_interval=True)
