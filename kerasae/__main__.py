@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Reads the command line and runs the command."""
+    """Read the command line and run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m kerasae",
         description="Autoencoders and generative models, ready for use and ready to be made again.",
@@ -30,8 +30,8 @@ def main() -> None:
     train_parser = commands.add_parser(
         "train",
         help="train a recipe, and write a preset with its card",
-        description="Trains a recipe and writes a preset with its card to OUTPUT/NAME. Killed, the "
-        "same command goes on with the last epoch.",
+        description="Train a recipe and write a preset with its card to OUTPUT/NAME. If a run is "
+        "interrupted, the same command resumes it.",
     )
     train_parser.add_argument("name", metavar="NAME", help="a recipe or a preset, see `list`")
     train_parser.add_argument(
@@ -44,26 +44,27 @@ def main() -> None:
     )
     evaluate_parser = commands.add_parser(
         "evaluate",
-        help="measure a preset again and hold it to its card",
-        description="Measures a preset on test images and holds it to its card; fails where they "
+        help="measure a preset again and compare it with its card",
+        description="Measure a preset on test images and compare it with its card; fail if they "
         "differ by more than the tolerance.",
     )
     evaluate_parser.add_argument("name", metavar="NAME", help="a preset, or the folder of one")
     evaluate_parser.add_argument(
-        "--dataset", help="other images than those it was trained on; its card says nothing of them"
+        "--dataset",
+        help="other images than those of the training; the card has no numbers for them",
     )
     reproduce_parser = commands.add_parser(
         "reproduce",
-        help="train what gives a published number, and write it beside ours",
-        description="Trains with a publication's settings on the real MNIST and writes a card "
-        "with both numbers to OUTPUT/NAME. Killed, the same command goes on with the last epoch. "
-        "Without a name, lists what there is.",
+        help="reproduce a published number, and write it beside ours",
+        description="Train with a publication's settings on the real MNIST and write a card with "
+        "both numbers to OUTPUT/NAME. If a run is interrupted, the same command resumes it. "
+        "Without a name, list all reproductions.",
     )
     reproduce_parser.add_argument(
         "name",
         metavar="NAME",
         nargs="?",
-        help="of a reproduction; `all`: each that has no such run in OUTPUT yet",
+        help="a reproduction; `all`: each that has no such run in OUTPUT yet",
     )
     _add_budget(reproduce_parser, "full: the publication's settings; fast: a first idea")
     reproduce_parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -100,7 +101,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal may lack a card's Greek letters
     again = arguments.command in ("train", "reproduce")
-    resumes = again * "; the same command goes on with the last epoch"
+    resumes = again * "; the same command resumes the run"
 
     def fail(sentence: object, code: int) -> None:
         print(f"python -m kerasae {arguments.command}: {sentence}", file=sys.stderr)
@@ -112,7 +113,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nstopped" + resumes)
         sys.exit(130)
-    except BrokenPipeError:  # `list | head`: nobody reads on, and Python would say so at its end
+    except BrokenPipeError:  # `list | head` stops reading, and Python would report it at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ModuleNotFoundError as error:
@@ -133,7 +134,7 @@ def _add_budget(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def list_() -> None:
-    """Prints the catalogue as a table."""
+    """Print the catalogue as a table."""
     from kerasae import zoo
 
     rows = [
@@ -148,10 +149,10 @@ def list_() -> None:
 
 
 def show(name: str) -> None:
-    """Prints the card of a preset.
+    """Print the card of a preset.
 
     Args:
-        name: The preset's name or folder.
+        name: Name or folder of the preset.
     """
     from kerasae import presets
     from kerasae.places import printable
@@ -167,13 +168,13 @@ def show(name: str) -> None:
 
 
 def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) -> None:
-    """Trains a recipe and writes a preset.
+    """Train a recipe and write a preset.
 
     Args:
-        name: The recipe's, or a preset's.
-        dataset: To train on, or `None` for the name's.
-        budget: `"full"` or `"fast"`.
-        seed: Of the weights, the order and the noise.
+        name: Name of a recipe or a preset.
+        dataset: Data set to train on; `None` for that of the name.
+        budget: Either `"full"` or `"fast"`.
+        seed: Seed of the weights, the order and the noise.
         output: Folder of the preset's folder.
     """
     import keras
@@ -200,11 +201,11 @@ def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) 
 
 
 def evaluate(name: str, dataset: str | None) -> None:
-    """Measures a preset again, and exits with 1 where its card says something else.
+    """Measure a preset again, and exit with 1 if its card has other numbers.
 
     Args:
-        name: The preset's name or folder.
-        dataset: To measure on, or `None` for what it was trained on.
+        name: Name or folder of the preset.
+        dataset: Data set to measure on; `None` for that of the training.
     """
     from kerasae.zoo import catalogue, recipe, recipes
 
@@ -224,12 +225,12 @@ def evaluate(name: str, dataset: str | None) -> None:
 
 
 def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
-    """Runs a reproduction and prints both numbers, or lists all.
+    """Run a reproduction and print both numbers, or list all.
 
     Args:
-        name: The reproduction's, `"all"` for those that were not run yet, or `None`.
-        budget: `"full"` or `"fast"`.
-        seed: Of the weights, the order and the noise.
+        name: Name of a reproduction, `"all"` for those that were not run yet, or `None`.
+        budget: Either `"full"` or `"fast"`.
+        seed: Seed of the weights, the order and the noise.
         output: Folder of the card's folder.
     """
     from kerasae.zoo import reproduction, reproductions
@@ -255,12 +256,12 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:
-    """Trains a denoising autoencoder on drawn digits and writes three pictures.
+    """Train a denoising autoencoder on drawn digits and write three pictures.
 
     Args:
         output: Folder for `demo.png`, `sheet.png` and `walk.png`.
-        epochs: Passes over the 12,000 training images.
-        seed: Of the weights, the order and the noise.
+        epochs: Number of passes over the 12,000 training images.
+        seed: Seed of the weights, the order and the noise.
     """
     import keras
 

@@ -1,7 +1,7 @@
-"""What every notebook of the course needs: a setup, a budget, claims and tables.
+"""Tools of the course's notebooks: a setup, a budget, claims and tables.
 
-A claim is a sentence of the slides made executable. It prints one fixed line, which is
-compared with the stored one, and raises with its evidence where the sentence is false.
+A claim is an executable sentence of the slides. It prints one fixed line, which is compared with
+the stored one, and raises with its evidence if the sentence is false.
 """
 
 import json
@@ -19,17 +19,17 @@ from IPython.display import Markdown, display
 from kerasae import __version__, plots, presets
 
 Value = TypeVar("Value")
-_seed = 0  # what `setup` chose, and `claim` writes beside the evidence
+_seed = 0  # chosen by `setup`; `claim` writes it beside the evidence
 
 
 def setup(seed: int | None = None) -> int:
-    """Seeds everything, sets the course's plot style and prints the versions in use.
+    """Seed every random generator, set the course's plot style and print the versions in use.
 
     Args:
-        seed: The seed; by default `$KERASAE_SEED`, or 0.
+        seed: Seed of the notebook; by default `$KERASAE_SEED`, or 0.
 
     Returns:
-        The seed, for what the notebook draws with NumPy.
+        The seed, for the notebook's own NumPy generators.
     """
     global _seed
     _seed = seed = int(os.environ.get("KERASAE_SEED", "0")) if seed is None else seed
@@ -37,7 +37,7 @@ def setup(seed: int | None = None) -> int:
     if shell := get_ipython():
         shell.run_line_magic("matplotlib", "inline")  # a figure on a cell's last line is shown
     plots.use_style()
-    # It warns, on the page, wherever several models predict one after the other.
+    # TensorFlow warns, on the page, if several models predict one after the other.
     logging.getLogger("tensorflow").setLevel("ERROR")
     print(
         f"kerasae {__version__} · Keras {keras.version()} on {keras.backend.backend()} "
@@ -48,11 +48,11 @@ def setup(seed: int | None = None) -> int:
 
 
 def budget(fast: Value, full: Value) -> Value:
-    """`fast` by default, `full` where `$KERASAE_BUDGET` says so.
+    """Return `fast` by default, `full` if `$KERASAE_BUDGET` is "full".
 
     Args:
-        fast: What fits a lecture: seconds.
-        full: What a patient reader runs: minutes.
+        fast: Value for a lecture: seconds.
+        full: Value for a patient reader: minutes.
 
     Returns:
         One of the two.
@@ -61,17 +61,17 @@ def budget(fast: Value, full: Value) -> Value:
 
 
 def claim(name: str, text: str, holds: bool, **evidence: Any) -> None:
-    """Prints `[PASS]` and the claim, or raises with the evidence against it.
+    """Print `[PASS]` and the claim, or raise with the evidence against it.
 
-    No measured number is printed: the line must be the same in every run. Show numbers in a
+    No measured number is printed, because the line must be the same in every run. Show numbers in a
     `table` beside it.
 
     Args:
-        name: The claim's id, for instance `"01.3"`.
+        name: Identifier of the claim, for instance `"01.3"`.
         text: The claim, one sentence.
-        holds: Whether it is true.
-        evidence: What was measured, by name; shown where the claim is false, and appended to
-            the file `$KERASAE_EVIDENCE`, if that is set, to calibrate margins over many runs.
+        holds: True if the claim is true.
+        evidence: Measured values by name; shown if the claim is false, and appended to the file
+            `$KERASAE_EVIDENCE`, if that is set, to calibrate margins over many runs.
 
     Raises:
         AssertionError: If the claim is false.
@@ -86,11 +86,11 @@ def claim(name: str, text: str, holds: bool, **evidence: Any) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
-    """Shows measured numbers as a table, one row a mapping from column to value.
+    """Show measured numbers as a table; a row is a mapping from column to value.
 
     Args:
-        rows: The rows; the first one's keys are the columns.
-        caption: One line above the table.
+        rows: Rows of the table; the keys of the first one are the columns.
+        caption: Line above the table.
     """
     columns = list(rows[0])
     lines = [

@@ -1,6 +1,6 @@
-"""Where a preset is to be read or written: every bad answer is one sentence before any work.
+"""Folders of presets: a bad argument is refused with one sentence before any work.
 
-The argument is named as the user gave it, never a hidden folder beside it.
+A message names the argument as the user gave it, never a hidden folder beside it.
 """
 
 import os
@@ -44,22 +44,22 @@ def path(argument: str, value: Any) -> Path:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it, in one short line."""
+    """Return a value as one short line, for messages."""
     text = printable(repr(str(value) if isinstance(value, Path) else value))
     return text if len(text) <= 200 else f"{text[:60]}… ({len(text):,} characters)"
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error of the system says, without the name of the file."""
+    """Return the reason of a system error, without the name of the file."""
     return getattr(error, "strerror", None) or one_line(error)
 
 
 def writable(folder: str | Path, foreign: Callable[[Path], str]) -> Path:
-    """Return a folder's whole path if a preset may be written there.
+    """Return a folder's absolute path if a preset may be written there.
 
     Args:
-        folder: The folder, as the user gave it.
-        foreign: Function that returns what a folder holds beside a preset, or an empty string.
+        folder: Folder, as the user gave it.
+        foreign: Function that describes a folder's content beside a preset; empty if there is none.
 
     Raises:
         ValueError: If it is not a path, or the folder holds anything foreign.

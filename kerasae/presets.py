@@ -1,19 +1,19 @@
-"""A model to a folder and back.
+"""Presets: write a model to a folder, and read it.
 
 A preset is a folder of three files, the layout that KerasHub uses:
 
     config.json         the model's class and configuration
-    metadata.json       who wrote it: versions, number of parameters, SHA-256 of the other two;
-                        how, if it is of the zoo
+    metadata.json       versions, number of parameters, SHA-256 of the other two files; how it was
+                        made, if it is of the zoo
     model.weights.h5    the weights
 
-and a card with its pictures, `README.md`, if it is of the zoo. It is found by the name of a preset
-that ships with the package, by its folder, or as `hf://owner/name` on the Hugging Face hub. Nothing
-in it is code and nothing is unpickled.
+and a card with its pictures, `README.md`, if it is of the zoo. It is found by its name, if it ships
+with the package, by its folder, or as `hf://owner/name` on the Hugging Face hub. A preset contains
+no code, and nothing is unpickled.
 
-A preset is read as it was saved, or not at all: files with another SHA-256 are refused (presets
-without checksums, which earlier versions wrote, are read all the same). No configuration gets more
-memory than its weights file justifies: the model is first built without values, and its shapes are
+A preset is read as it was saved, or not at all: files with another SHA-256 are refused. Presets
+without checksums, which earlier versions wrote, are also read. No configuration gets more memory
+than its weights file justifies: the model is first built without values, and its shapes are
 compared with the header of the file.
 """
 
@@ -60,12 +60,12 @@ def find(name: str | Path) -> Path:
 
     Args:
         name: One of `names()`, a folder (a `Path`, or a string that is no such name), or
-            `hf://owner/name` with `@revision` or without, which `huggingface_hub` fetches and
-            keeps.
+            `hf://owner/name`, with or without `@revision`, which `huggingface_hub` downloads and
+            caches.
 
     Raises:
         FileNotFoundError: If there is none, or a file is missing in it.
-        ImportError: If `huggingface_hub` is wanted and not installed.
+        ImportError: If `huggingface_hub` is needed and not installed.
         ValueError: If `name` is neither a string nor a path.
     """
     path = places.path("name", name)
@@ -76,12 +76,12 @@ def find(name: str | Path) -> Path:
     else:
         folder = path
     try:
-        for _ in range(2):  # a writer may rename the folder between two looks at it
+        for _ in range(2):  # another process may rename the folder between two accesses
             found = folders.current(folder)
             missing = [file for file in FILES if not (found / file).is_file()]
             if not missing:
                 return found
-    except (OSError, RuntimeError) as error:  # a name too long, no right to look, a loop of links
+    except (OSError, RuntimeError) as error:  # a name too long, no permission, a loop of links
         raise FileNotFoundError(
             f"`name` is {places.shown(name)}, expected a preset or its folder "
             f"({places.reason(error)}): give another name."
@@ -118,7 +118,7 @@ def _fetched(handle: str) -> Path:
 
 
 def metadata(name: str | Path) -> dict[str, Any]:
-    """Return what a preset's `metadata.json` says; the model is not read.
+    """Return the content of a preset's `metadata.json`, without reading the model.
 
     Args:
         name: As in `find`.
@@ -170,10 +170,10 @@ def backend_version() -> str:
 
 
 def place(folder: str | Path) -> Path:
-    """Return a folder's whole path if `save` may write there; ask before a long training.
+    """Return a folder's absolute path if `save` may write there; for a check before training.
 
     Args:
-        folder: A new or empty folder, or an earlier preset's.
+        folder: A new or empty folder, or that of an earlier preset.
 
     Raises:
         ValueError: If it is not a path, or the folder holds anything but a preset.
@@ -183,7 +183,7 @@ def place(folder: str | Path) -> Path:
 
 
 def _foreign(folder: Path) -> str:
-    """Return what a folder holds that `save` did not write, or an empty string."""
+    """Describe an item of a folder that `save` did not write; return "" if there is none."""
     if not os.path.lexists(folder):
         return ""
     if not folder.is_dir():
@@ -204,9 +204,9 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
 
     Args:
         model: A built Keras model with a registered class.
-        folder: Where to write; an older preset there is replaced, anything else is kept.
-        dtype: Type of the weights on disk: `"float16"` takes half the bytes and keeps three digits.
-            The model that is read has the types that its configuration says.
+        folder: Folder of the preset; an older preset there is replaced, anything else is kept.
+        dtype: Type of the weights on disk: `"float16"` needs half the bytes and keeps three digits.
+            The types of the model that is read are those of its configuration.
 
     Raises:
         ValueError: If the model has no weights yet or NaN in them, or the folder holds other files.
@@ -225,7 +225,7 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
             "again, with a lower learning rate."
         )
     config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)  # as `slim` does with the optimizer
+    config.pop("compile_config", None)  # as with the optimizer's variables
     config = _for_older_keras(config)
     about = {
         "keras_version": keras.version(),
@@ -235,8 +235,7 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
     try:
         with folders.writing(target) as part:
             files.write(part / CONFIG, json.dumps(config, indent=2))
-            model.save_weights(part / WEIGHTS)
-            weights_file.slim(part / WEIGHTS, dtype == "float16")
+            files.write(part / WEIGHTS, [weights_file.content(model, dtype == "float16")])
             if weights_file.missing(weights_file.header(part / WEIGHTS), model):
                 raise ValueError(
                     f"`model` is a {type(model).__name__} with layers that do not save all of "
@@ -249,9 +248,9 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
 
 
 def _for_older_keras(config: Any) -> Any:
-    """Return the configuration without arguments that Keras got lately, where they are the default.
+    """Return the configuration without new arguments of Keras that have their default.
 
-    Keras writes them down all the same, and its older versions refuse them.
+    Keras writes them even so, and its older versions refuse them.
     """
     if isinstance(config, list):
         return [_for_older_keras(item) for item in config]
@@ -268,7 +267,7 @@ def load(cls: type, name: str | Path) -> Any:
     """Return the model of class `cls` that a preset holds.
 
     Args:
-        cls: The class that is expected; subclasses will do.
+        cls: Expected class of the model; a subclass is accepted.
         name: As in `find`.
 
     Raises:
@@ -324,7 +323,7 @@ def _read(cls: type, folder: Path) -> Any:
         ) from error
     _check_class(cls, model, folder)
     _check_weights(arrays, model, path)
-    # A preset is where a new training begins: its noise is the new run's, not the old one's.
+    # A preset begins a new training, so the noise is the new run's, not the old one's.
     noise = [(state, keras.ops.copy(state.value)) for state in random_states(model)]
     try:
         model.load_weights(path)

@@ -1,8 +1,8 @@
-"""Weights files: what the header says, checked before anything of the file is read.
+"""Weights files: their headers are checked before any array is read.
 
 A weights file of Keras is an HDF5 file of groups and plain arrays. HDF5 can hold more: links to
-other files, arrays that lie in other files, compressed arrays, and arrays of any size that were
-never written. A file from elsewhere may use all of that, so that only plain arrays are accepted:
+other files, arrays in other files, compressed arrays, and arrays of any size that were never
+written. A foreign file may use all of that, so only plain arrays are accepted:
 
     no links  ·  one uncompressed block each  ·  in this file, whole  ·  floats or whole numbers
 
@@ -10,6 +10,7 @@ Then all arrays together are not larger than the file.
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -36,10 +37,10 @@ class _Refused(ValueError):
 
 
 def header(path: Path) -> Arrays:
-    """Return the shapes and kinds of a file's arrays; no array is read.
+    """Return the shapes and kinds of a file's arrays, without reading an array.
 
     Args:
-        path: The weights file.
+        path: Path of the weights file.
 
     Raises:
         ValueError: If the file is broken, or holds anything but plain arrays.
@@ -57,7 +58,7 @@ def header(path: Path) -> Arrays:
 
 
 def _plain(file: h5py.File, room: int) -> Arrays:
-    """Return the shapes and kinds of all arrays, which must have room in the file."""
+    """Return the shapes and kinds of all arrays, and check that the file has room for them."""
     found: Arrays = Counter()
     total = 0
     for name, dataset in _datasets(file):
@@ -82,7 +83,7 @@ def _plain(file: h5py.File, room: int) -> Arrays:
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield each array and its name.
 
-    A file whose groups form a loop would never end: nothing may be reached twice.
+    Nothing may be reached twice, because a loop of groups would never end.
     """
     seen = {h5py.h5o.get_info(file.id).addr}
     groups = [("", file)]
@@ -106,7 +107,7 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _kind(dataset: h5py.Dataset) -> str | None:
-    """Return the kind of an array, `None` for what no weight is made of."""
+    """Return the kind of an array, `None` for types that no weight has."""
     dtype = dataset.dtype
     if dtype.kind == "V" and dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16":
         return "floats"
@@ -118,9 +119,9 @@ def _kind(dataset: h5py.Dataset) -> str | None:
 
 
 def outline(text: bytes) -> Any:
-    """Return the model that a configuration describes, its weights with shapes and no values.
+    """Return the model that a configuration describes; its weights have shapes and no values.
 
-    `None` if it cannot be built so: a class that computes with its weights while it is built.
+    Return `None` for a model that cannot be built without values, because it computes with them.
     """
     built: list[Any] = []
 
@@ -131,7 +132,7 @@ def outline(text: bytes) -> Any:
 
     state = random.getstate()  # initializers without a seed draw theirs from it
     with contextlib.suppress(ValueError, RecursionError):
-        # What Keras remembers of weights without values ends with the thread.
+        # The state that Keras keeps of weights without values ends with the thread.
         thread = threading.Thread(target=build, args=(json.loads(text),), daemon=True)
         thread.start()
         thread.join()
@@ -140,12 +141,12 @@ def outline(text: bytes) -> Any:
 
 
 def missing(arrays: Arrays, model: keras.Model) -> str:
-    """Return which arrays a file would have to hold too for a model, or an empty string.
+    """Return which arrays of a model a file lacks, or an empty string.
 
     Keras adds the weights of LoRA to others before it saves them: their room is that of the file.
 
     Args:
-        arrays: What `header` returned.
+        arrays: Arrays that `header` returned.
         model: The model; its weights need no values yet.
     """
     left = arrays.copy()
@@ -172,16 +173,24 @@ def not_finite(model: keras.Model) -> str | None:
     return None
 
 
-def slim(path: Path, halve: bool) -> None:
-    """Take the optimizer out of a weights file and, if asked to, write float32 as float16.
+class Memory(io.BytesIO):
+    """A file in memory: HDF5 on a full disk ends the process with a segmentation fault."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"  # Keras asks for the end of the name
+
+
+def content(model: keras.Model, halve: bool) -> memoryview:
+    """Return a weights file without the optimizer and, if asked for, with float32 as float16.
 
     Numbers that float16 has no room for are kept as they are.
 
     Args:
-        path: The weights file.
+        model: The model.
         halve: Whether to write float16.
     """
-    slimmed = path.with_suffix(".slim")
+    saved, slimmed = Memory(), io.BytesIO()
+    model.save_weights(saved)
 
     def copy(name: str, item: Any) -> None:
         if name.split("/")[0] == "optimizer":  # a preset is for use; `.keras` keeps the training
@@ -198,9 +207,7 @@ def slim(path: Path, halve: bool) -> None:
             made = new.require_group(name)
         made.attrs.update(item.attrs)
 
-    with h5py.File(path, "r") as old, h5py.File(slimmed, "w") as new:
+    with h5py.File(saved, "r") as old, h5py.File(slimmed, "w") as new:
         new.attrs.update(old.attrs)
         old.visititems(copy)
-    with open(slimmed, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(slimmed, path)
+    return slimmed.getbuffer()

@@ -44,7 +44,7 @@ def test_an_interrupt_is_one_word(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(__main__, "train", interrupted)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "train", "vae_2", "--output", str(tmp_path))
-    assert stop.value.code == 130 and "the same command goes on" in capsys.readouterr().out
+    assert stop.value.code == 130 and "the same command resumes the run" in capsys.readouterr().out
 
 
 def run(monkeypatch, *arguments):
@@ -95,7 +95,7 @@ def test_help_is_worth_reading(monkeypatch, capsys):
         run(monkeypatch, "train", "--help")
     text = " ".join(capsys.readouterr().out.split())
     assert stop.value.code == 0
-    for part in ("--dataset", "--budget {fast,full}", "--seed", "goes on with the last epoch"):
+    for part in ("--dataset", "--budget {fast,full}", "--seed", "the same command resumes it"):
         assert part in text
 
 
@@ -167,7 +167,7 @@ def test_a_disk_that_takes_nothing_is_one_sentence(command, number, monkeypatch,
     error = capsys.readouterr().err
     assert stop.value.code == 1 and error.count("\n") == 1
     assert "`there` cannot be written" in error and os.strerror(number) in error
-    assert ("the same command goes on" in error) == (command == "train")
+    assert ("the same command resumes the run" in error) == (command == "train")
 
 
 def test_without_docstrings_there_are_no_titles(monkeypatch, capsys, tmp_path):

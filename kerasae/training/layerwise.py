@@ -3,9 +3,10 @@
     phase k        min L(ĥ_{k−1}, h_{k−1})      over stage k alone; h_{k−1} is fixed by then
     fine-tuning    min L(x̂, x)                  over the whole stack
 
-Two ways, one result: a network of its own for each phase, trained on the hidden outputs of the
-layer below and copied into the stack afterwards; or all phases in one graph, in which the layers
-below are fixed. For n = 2 the loss of phase 2 is the deck's MSE(hidden 3 − hidden 1).
+There are two ways with one result: each phase has its own network, which is trained on the hidden
+outputs of the layer below and copied into the stack afterwards; or all phases are in one graph, in
+which the layers below are fixed. For n = 2 the loss of phase 2 is the deck's
+MSE(hidden 3 − hidden 1).
 
 Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006);
 Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep networks" (2007).
@@ -43,11 +44,11 @@ def fit_layerwise(
     resume: str | Path | None = None,
     verbose: Any = "auto",
 ) -> keras.callbacks.History:
-    """Trains a stack phase by phase, then as a whole.
+    """Train a stack phase by phase, then as a whole.
 
-    Of the arguments per phase, one value holds for every phase, and a list has a value for each.
-    A phase trains with what the model was compiled with, where nothing else is said; every phase
-    with an optimizer of its own, so that the model's is as it was.
+    Arguments per phase take one value for all phases, or a list with one per phase. By default a
+    phase takes the model's compile arguments. Each phase has an optimizer of its own, so that the
+    model's optimizer does not change.
 
     Order and noise are drawn from the seed, the phase and the epoch: both ways end with the same
     weights, to float precision.
@@ -55,25 +56,25 @@ def fit_layerwise(
     Args:
         model: A compiled `kerasae.StackedAutoencoder`.
         x: Array of examples.
-        epochs: Of the phases, one number or a list of one per phase.
-        batch_size: Examples in a batch.
-        one_graph: Whether phases train in the stack itself; else in networks of their own, on
-            hidden outputs that are computed once a phase.
-        optimizer: Per phase; `None` for the compiled one.
-        loss: Per phase; `None` for the compiled one in phase 1, and the mean squared error
+        epochs: Number of epochs per phase.
+        batch_size: Number of examples in a batch.
+        one_graph: If True, phases train in the stack itself; else in their own networks, on
+            hidden outputs that are computed once for each phase.
+        optimizer: Optimizer per phase; `None` for the compiled one.
+        loss: Loss per phase; `None` for the compiled one in phase 1, and the mean squared error
             between hidden outputs in the others.
-        corruption: Per phase, of the phase's input; `"model"` for fresh copies of the model's.
-        penalty: Per phase, of the phase's code; `"model"` for fresh copies of the model's.
-        fine_tuning_epochs: Epochs of the whole stack at the end.
-        fine_tuning_optimizer: Its optimizer; `None` for the compiled one.
-        validation_data: Array of examples that every phase is validated on, or `(x,)`.
-        callbacks: For every phase, or a function of the phase's name (`"phase_1"`,
-            `"fine_tuning"`) that gives that phase's. One that watches a metric is to be told in
-            which direction: `mode="min"` for `"val_phase_1_loss"`.
-        seed: What order and noise are drawn from.
-        resume: A folder; a run that was killed goes on from the last epoch found there. One run at
-            a time can write to it.
-        verbose: As in `fit`; at 0 the phases are not announced either.
+        corruption: Corruption of the input per phase; `"model"` for new copies of the model's.
+        penalty: Penalty of the code per phase; `"model"` for new copies of the model's.
+        fine_tuning_epochs: Number of epochs of the whole stack at the end.
+        fine_tuning_optimizer: Optimizer of the whole stack; `None` for the compiled one.
+        validation_data: Array of examples on which every phase is validated, or `(x,)`.
+        callbacks: Callbacks of every phase, or a function that returns them for the name of a
+            phase (`"phase_1"`, `"fine_tuning"`). Callbacks that monitor a metric need an explicit
+            `mode`, such as `mode="min"` for `"val_phase_1_loss"`.
+        seed: Seed of order and noise.
+        resume: A folder; an interrupted run is resumed after the last epoch found there. Only one
+            run at a time can write to it.
+        verbose: As in `fit`; if 0, the phases are not announced either.
 
     Returns:
         The history of all phases: `phase_1_loss`, `val_phase_1_loss`, …, `fine_tuning_loss`.
@@ -109,7 +110,7 @@ def fit_layerwise(
         model.check_batch(validation_data, None, None)
     checks.positive("batch_size", batch_size)
     checks.positive("seed", seed, least=0)
-    for k, *arguments in zip(phases, *per_phase.values(), strict=True):  # before anything moves
+    for k, *arguments in zip(phases, *per_phase.values(), strict=True):  # before any training
         checks.positive("epochs", arguments[0])
         network = model.phase_network(k, not one_graph, *arguments[3:])
         network.compile(**_compilation(model, *arguments[1:3]))
@@ -119,7 +120,7 @@ def fit_layerwise(
     history: dict[str, list[float]] = {}
 
     def train(network, k, x, validation_data, epochs, optimizer, loss):
-        """Trains one phase's network with Keras's `fit`, unless a file says that it is done."""
+        """Train one phase's network with Keras's `fit`, unless a file says that it is done."""
         network.compile(**_compilation(model, optimizer, loss))
         if verbose:
             print(f"Phase {k} of {len(phases) + bool(fine_tuning_epochs)}: {network.summary_line}")
@@ -148,7 +149,7 @@ def fit_layerwise(
             train(network, k, h, h_validation, epochs, optimizer, loss)
             if not one_graph:
                 model.put_back(k, network)
-                # The next phase's data, computed once.
+                # The data of the next phase, computed once.
                 h = predictions(network.encoder, h, batch_size)
                 if h_validation is not None:
                     h_validation = predictions(network.encoder, h_validation, batch_size)
@@ -163,7 +164,7 @@ def fit_layerwise(
 
 
 def _per_phase(name: str, value: Any, count: int) -> list[Any]:
-    """One value for each phase."""
+    """Return a list with one value for each phase."""
     if not isinstance(value, (list, tuple)):
         return [value] * count
     if len(value) != count:
@@ -175,9 +176,9 @@ def _per_phase(name: str, value: Any, count: int) -> list[Any]:
 
 
 def _compilation(model: Any, optimizer: Any, loss: Any) -> dict[str, Any]:
-    """What to compile a phase with: the model's own, each object new, but for what is given."""
+    """Return a phase's compile arguments: copies of the model's, the given optimizer and loss."""
     config = model.get_compile_config()
-    # Functions of the caller's own cannot be read back.
+    # The caller's own functions cannot be deserialized.
     del config["loss"]
     metrics = keras.tree.flatten(model.aside.compiled)
     known = {f.__name__: f for f in metrics if callable(f) and hasattr(f, "__name__")}

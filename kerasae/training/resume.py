@@ -1,13 +1,13 @@
-"""Training that goes on where it was killed, and ends as if it had never been.
+"""Training that can be resumed: an interrupted run ends as an uninterrupted one does.
 
     order and noise of an epoch = function(seed, phase, epoch)
 
-What an epoch does depends on the state at its begin and on these three numbers, and on nothing
-else. So a file with the state at the end of each epoch is enough: weights, optimizer variables
-and history. A run that was killed replays the broken epoch, and ends with the same weights and
-the same history, bit for bit on the same backend and machine.
+An epoch depends on the state at its beginning and on these three numbers, and on nothing else. So
+a file with the state at the end of each epoch is enough: weights, optimizer variables and history.
+A resumed run repeats the interrupted epoch, and ends with the same weights and the same history,
+bit for bit on the same backend and machine.
 
-It is Keras's own `fit`: a data set in the right order, and one callback.
+It is Keras's own `fit`, with a data set in the right order and one callback.
 """
 
 import hashlib
@@ -45,32 +45,32 @@ def resumable_fit(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: Any = "auto",
 ) -> keras.callbacks.History:
-    """Trains as `model.fit` does, with order and noise drawn from (seed, phase, epoch).
+    """Train as `model.fit` does, with order and noise drawn from (seed, phase, epoch).
 
     With a `folder` the state after each epoch is kept in `folder/phase_<phase>.npz`. A call with
-    the same settings and data goes on from the last epoch found there, or returns the result
-    when there is nothing left to do. Callbacks get back the numbers and the lists of weights
-    that they had kept, as `keras.callbacks.EarlyStopping` does. Two runs cannot write one file.
+    the same settings and data resumes after the last epoch found there, or returns the result if
+    all epochs are done. Numbers and lists of weights that callbacks hold are restored, such as
+    those of `keras.callbacks.EarlyStopping`. Two runs cannot write one file.
 
     Args:
-        model: A compiled model; any, with any optimizer.
+        model: Any compiled model, with any optimizer.
         x: Array of examples, or a dict or tuple of such arrays.
         y: Targets, as the model's `fit` takes them.
-        epochs: How many, those before a kill included.
-        batch_size: Examples in a batch; a short last batch is kept.
-        seed: What order and noise are drawn from. Random states are set from it at the begin of
-            each epoch, those of corruptions and dropout included.
-        phase: Which part of a longer training this is: another number, another order and file.
-        folder: Where to keep the state, or `None`.
-        settings: What must be the same for a run to go on beside shapes, compilation, seed and
-            sizes; `None` for the data and the model's own configuration.
+        epochs: Number of epochs, those before an interruption included.
+        batch_size: Number of examples in a batch; a short last batch is kept.
+        seed: Seed of order and noise. Random states are set from it at the beginning of each
+            epoch, those of corruptions and dropout included.
+        phase: Number of this part of a longer training; each has its own order and file.
+        folder: Folder for the state, or `None`.
+        settings: Settings that must be equal if a run is to be resumed, beside shapes,
+            compilation, seed and sizes; `None` for the data and the model's own configuration.
         sample_weight: Weight of each example.
         validation_data: As in `fit`.
         callbacks: As in `fit`.
         verbose: As in `fit`.
 
     Returns:
-        The history of all epochs, also of those before a kill.
+        The history of all epochs, those before an interruption included.
 
     Example:
 
@@ -120,7 +120,7 @@ def resumable_fit(
                     batches,
                     epochs=epochs,
                     initial_epoch=epochs if keeper.stopped else keeper.epoch,
-                    shuffle=False,  # `batches` come in the order of the epoch already
+                    shuffle=False,  # `batches` already has the order of the epoch
                     validation_data=validation_data,
                     validation_batch_size=batch_size,
                     callbacks=[*callbacks, keeper],
@@ -135,13 +135,13 @@ def resumable_fit(
 
 
 class Batches(keras.utils.PyDataset):
-    """The examples in batches, in an order that follows from seed, phase and epoch.
+    """The examples in batches, in an order that is drawn from seed, phase and epoch.
 
     Args:
-        data: x, y and sample weights; arrays or nests of arrays, `None` where there are none.
-        batch_size: Examples in a batch.
-        seed: The run's seed.
-        phase: The phase of the run.
+        data: x, y and sample weights; arrays or nests of arrays, `None` if there are none.
+        batch_size: Number of examples in a batch.
+        seed: Seed of the run.
+        phase: Phase of the run.
     """
 
     def __init__(self, data: Sequence[Any], batch_size: int, seed: int, phase: int) -> None:
@@ -152,11 +152,11 @@ class Batches(keras.utils.PyDataset):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws the order of an epoch."""
+        """Draw the order of an epoch."""
         self.order = np.random.default_rng([self.seed, self.phase, epoch]).permutation(self.length)
 
     def random_state(self, epoch: int, index: int) -> int:
-        """What the random generator number `index` starts an epoch from; below 2³¹."""
+        """Return the seed, below 2³¹, of random generator number `index` in an epoch."""
         sequence = np.random.SeedSequence([self.seed, self.phase, epoch, index])
         return int(sequence.generate_state(1)[0] >> 1)
 
@@ -169,14 +169,14 @@ class Batches(keras.utils.PyDataset):
 
 
 class Keeper(keras.callbacks.Callback):
-    """Sets order and noise at the begin of an epoch, and keeps the state at its end.
+    """Callback that sets order and noise before an epoch, and keeps the state after it.
 
     Args:
         trained: The model.
-        batches: Its data.
-        others: The callbacks whose state is kept as well.
-        path: The file, or `None` for none.
-        given: What a file must have been made with.
+        batches: Data of the model.
+        others: Callbacks whose state is kept as well.
+        path: Path of the file, or `None`.
+        given: Settings with which a file must have been made.
     """
 
     def __init__(
@@ -198,35 +198,35 @@ class Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.recall()  # after the other callbacks, which reset themselves here
         if self.epoch == 0:
-            self.save()  # the weights to begin with
+            self.save()  # the initial weights
         self.set_epoch(self.epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.set_epoch(epoch)  # once more: a callback before this one may have drawn something
+        self.set_epoch(epoch)  # again, because a callback before this one may have drawn something
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         self.epoch, self.stopped = epoch + 1, self.trained.stop_training
         self.save()
-        self.set_epoch(epoch + 1)  # for what callbacks before this one draw at its begin
+        self.set_epoch(epoch + 1)  # for draws of callbacks before this one at its beginning
 
     def recall(self) -> None:
-        """Give the callbacks back what they had kept."""
+        """Restore the state of the callbacks."""
         for callback, (name, attributes) in zip(self.others, self.remembered, strict=False):
             if type(callback).__name__ == name:
                 known = {k: v for k, v in attributes.items() if _may_hold(callback, k, v)}
                 vars(callback).update({k: _recalled(value) for k, value in known.items()})
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets order and noise."""
+        """Set order and noise of an epoch."""
         self.batches.set_epoch(epoch)
         seed_globally(self.batches.random_state(epoch, 0))
         for index, state in enumerate(self.random, start=1):
             state.assign([self.batches.random_state(epoch, index), 0])
 
     def save(self) -> None:
-        """Writes the state, whole or not at all."""
+        """Write the state, whole or not at all."""
         if self.path is None:
             return
         progress = {
@@ -247,7 +247,7 @@ class Keeper(keras.callbacks.Callback):
         store.write(self.path, ORIGIN, arrays)
 
     def restore(self) -> None:
-        """Reads the state, where there is one.
+        """Read the state, if there is one.
 
         Raises:
             ValueError: If the file is damaged, or of a run with other settings or data.
@@ -272,18 +272,18 @@ class Keeper(keras.callbacks.Callback):
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
-    """The states of a model's seed generators: the variables that are no weights."""
+    """Return the states of a model's seed generators: the variables that are no weights."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def begin(model: keras.Model, path: Path, given: dict[str, Any]) -> None:
-    """Keeps the weights that a run of several phases begins with, or brings them back.
+    """Write the initial weights of a run of several phases, or restore them.
 
     Args:
         model: The model, built.
-        path: The file.
-        given: What a file must have been made with.
+        path: Path of the file.
+        given: Settings with which a file must have been made.
     """
     given = _described(given)
     arrays = _read(path, given)
@@ -296,7 +296,7 @@ def begin(model: keras.Model, path: Path, given: dict[str, Any]) -> None:
 
 
 def _read(path: Path, given: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a file, `None` where there is no file.
+    """Return the arrays of a file, `None` if there is no file.
 
     Raises:
         ValueError: If it is damaged, or of a run with other settings or data.
@@ -308,7 +308,7 @@ def _read(path: Path, given: str) -> dict[str, np.ndarray] | None:
             f"`{path}` cannot be read ({error.strerror}), expected a checkpoint: make it readable, "
             "or give another folder."
         ) from error
-    except Exception as error:  # a damaged archive fails in a dozen ways, and all mean the same
+    except Exception as error:  # a damaged archive raises many kinds of errors
         raise ValueError(
             f"`{path}` is damaged, expected a whole checkpoint: delete it and start the same run "
             "again."
@@ -331,7 +331,7 @@ def _read(path: Path, given: str) -> dict[str, np.ndarray] | None:
 
 
 def _arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """The data as NumPy arrays, of one length."""
+    """Return the data as NumPy arrays, of one length."""
     data = []
     for name, value in (("x", x), ("y", y), ("sample_weight", sample_weight)):
         for leaf in tree.flatten(value):
@@ -354,13 +354,13 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def _portable_array(variable: keras.Variable) -> np.ndarray:
-    """The value, in a type that NumPy's files know: every bfloat16 is a float32."""
+    """Return a variable's value in a type that NumPy's files have; bfloat16 becomes float32."""
     value = ops.convert_to_numpy(variable.value)
     return value if value.dtype.kind in "fiub" else value.astype("float32")
 
 
 def fingerprint(data: Any) -> str:
-    """A fingerprint of arrays; of what else may stand there, its type."""
+    """Return a fingerprint of arrays, and of the types of all other leaves."""
     digest = hashlib.blake2b(digest_size=16)
     for leaf in tree.flatten(data):
         if checks.is_array(leaf):
@@ -375,12 +375,12 @@ def fingerprint(data: Any) -> str:
 def _configuration(model: keras.Model) -> Any:
     try:
         return model.get_config()
-    except NotImplementedError:  # a model of one's own without
+    except NotImplementedError:  # a user's model without a configuration
         return type(model).__name__
 
 
 def _described(config: Any) -> str:
-    """A configuration as JSON, whatever numbers Keras has given to its names."""
+    """Return a configuration as JSON, independent of the numbers that Keras gives to names."""
     config = portable(config)
     names: dict[str, str] = {}
 
@@ -406,7 +406,7 @@ def _described(config: Any) -> str:
 
 
 def _remembered(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """The numbers that a callback holds, and by which of `keras.ops` it compares them."""
+    """Return a callback's numbers, and the operations of `keras.ops` that it compares with."""
     found = {}
     for name, value in vars(callback).items():
         if isinstance(value, (int, float)):
@@ -425,7 +425,7 @@ def _recalled(value: Any) -> Any:
 def _may_hold(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
     """Return whether a file may set an attribute of a callback to a value.
 
-    Numbers, weights and operations of Keras take the place of such, or of nothing: no file sets
+    Numbers, weights and operations of Keras replace only such values or None. So no file can set
     where a callback writes, or what it calls.
     """
     if isinstance(value, dict):
@@ -447,7 +447,7 @@ def _is_operation(value: Any) -> bool:
 
 
 def _weight_lists(callback: keras.callbacks.Callback) -> dict[str, list[np.ndarray]]:
-    """The weights that a callback holds, such as the best ones so far."""
+    """Return the weights that a callback holds, such as the best ones so far."""
     return {
         name: value
         for name, value in vars(callback).items()
