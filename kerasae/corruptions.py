@@ -1,9 +1,9 @@
-"""C(x̃|x): corruptions of the input, drawn afresh each step, off at inference.
+"""Corruptions C(x̃|x) of the input, drawn anew in each step, off at inference.
 
-Any Keras layer that acts in training only will do: `keras.layers.GaussianNoise` and
-`keras.layers.Dropout` are the decks' own. Here are the others of Vincent et al., "Stacked
-Denoising Autoencoders" (2010), and a block mask for structured output. Several at once are
-a `keras.Sequential` of them.
+Any Keras layer that acts in training only can be a corruption: the decks use
+`keras.layers.GaussianNoise` and `keras.layers.Dropout`. This module has the others of Vincent et
+al., "Stacked Denoising Autoencoders" (2010), and masks for structured output. Combine several in a
+`keras.Sequential`.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ class _Corruption(keras.layers.Layer):
         return self.corrupt(inputs) if training else inputs
 
     def uniform(self, shape):
-        # Never in half precision: its steps near 0 would change how much is hit.
+        # Never in half precision: its steps near 0 would change the share that is corrupted.
         return noise.uniform(shape, self.seed_generator)
 
     def compute_output_shape(self, input_shape):
@@ -41,7 +41,7 @@ class _Corruption(keras.layers.Layer):
 
 
 class _Fraction(_Corruption):
-    """A corruption that hits each number, or each pixel of an image, with probability ν."""
+    """A corruption of each number, or each pixel of an image, with probability ν."""
 
     def __init__(
         self, fraction: float, seed: int | None = None, whole_pixels: bool = False, **kwargs
@@ -58,7 +58,7 @@ class _Fraction(_Corruption):
             )
 
     def draw(self, inputs):
-        """Uniform numbers, one for all that is hit together."""
+        """Draw uniform numbers, one for each number or pixel."""
         shape = tuple(ops.shape(inputs))
         return self.uniform((*shape[:-1], 1) if self.whole_pixels else shape)
 
@@ -69,15 +69,14 @@ class _Fraction(_Corruption):
 
 @keras.saving.register_keras_serializable("kerasae")
 class MaskingNoise(_Fraction):
-    """Sets each number to 0 with probability ν: x̃_i = m_i x_i, m_i ~ Bernoulli(1 − ν).
+    """A layer that sets each number to 0 with probability ν: x̃_i = m_i x_i, m_i ~ Bernoulli(1 − ν).
 
-    Unlike `keras.layers.Dropout` it does not scale up what is left, so the picture that
-    remains is a part of the original.
+    Unlike `keras.layers.Dropout` it does not rescale the other numbers: they are unchanged.
 
     Args:
-        fraction: ν, the share of numbers that are masked.
+        fraction: ν, the probability that a number is masked.
         seed: Seed of the mask, or `None`.
-        whole_pixels: Whether all channels of a pixel are masked together.
+        whole_pixels: If True, all channels of a pixel are masked together.
 
     Example:
 
@@ -93,14 +92,15 @@ class MaskingNoise(_Fraction):
 
 @keras.saving.register_keras_serializable("kerasae")
 class SaltAndPepper(_Fraction):
-    """Sets each number with probability ν to its minimum or maximum, equally likely.
+    """A layer that sets each number with probability ν to its minimum or maximum, equally likely.
 
     Args:
-        fraction: ν, the share of numbers that are hit.
+        fraction: ν, the probability that a number is replaced.
         minimum: Value of pepper: one number, or one for each feature or channel.
-        maximum: Value of salt, likewise.
+        maximum: Value of salt: one number, or one for each feature or channel.
         seed: Seed of the noise, or `None`.
-        whole_pixels: Whether all channels of a pixel are hit together, by the same.
+        whole_pixels: If True, all channels of a pixel are replaced together, all by the minimum or
+            all by the maximum.
 
     Example:
 
@@ -139,7 +139,7 @@ class SaltAndPepper(_Fraction):
                 )
 
     def corrupt(self, inputs):
-        # One draw decides both: below ν/2 pepper, from ν/2 to ν salt, above it the input.
+        # One draw decides both: below ν/2 pepper, from ν/2 to ν salt, above ν the input.
         draw = self.draw(inputs)
         salt = ops.convert_to_tensor(self.maximum, dtype=inputs.dtype)
         pepper = ops.convert_to_tensor(self.minimum, dtype=inputs.dtype)
@@ -152,11 +152,11 @@ class SaltAndPepper(_Fraction):
 
 @keras.saving.register_keras_serializable("kerasae")
 class BlockMask(_Corruption):
-    """Sets one rectangle of each image, at a random place, to 0.
+    """A layer that sets one rectangle of each image, at a random position, to 0.
 
     Args:
         size: Height and width of the block in pixels, or one number for a square.
-        seed: Seed of the place, or `None`.
+        seed: Seed of the position, or `None`.
 
     Example:
 
@@ -189,7 +189,7 @@ class BlockMask(_Corruption):
         return ops.where(ops.logical_and(rows, columns), ops.zeros_like(inputs), inputs)
 
     def _hidden(self, count, side, block):
-        """Which of `side` rows (or columns) the block covers, for each image."""
+        """Return which of `side` rows (or columns) the block covers, for each image."""
         start = ops.floor(self.uniform((count, 1)) * ops.cast(side - block + 1, "float32"))
         place = ops.arange(side, dtype="float32")
         return ops.logical_and(place >= start, place < start + block)
@@ -200,11 +200,11 @@ class BlockMask(_Corruption):
 
 @keras.saving.register_keras_serializable("kerasae")
 class QuadrantMask(_Corruption):
-    """Sets quadrants of each image to 0: some are seen, and the others are to be guessed.
+    """A layer that sets some quadrants of each image to 0; the others stay visible.
 
     Args:
-        visible: How many quadrants are seen, from 0 to 4, which ones drawn for each image; or the
-            names of those that are seen in all images, of `"top left"`, `"top right"`,
+        visible: Number of visible quadrants, from 0 to 4, which are drawn for each image; or the
+            names of those that are visible in all images, of `"top left"`, `"top right"`,
             `"bottom left"`, `"bottom right"`.
         seed: Seed of the draw, or `None`.
 
@@ -236,7 +236,7 @@ class QuadrantMask(_Corruption):
 
     def corrupt(self, inputs):
         count, height, width, _ = ops.shape(inputs)
-        if isinstance(self.visible, int):  # those whose random numbers are the smallest
+        if isinstance(self.visible, int):  # the quadrants with the smallest random numbers
             ranks = ops.argsort(ops.argsort(self.uniform((count, 4)), axis=-1), axis=-1)
             seen = ranks < self.visible
         else:
@@ -260,11 +260,11 @@ def _check_images(layer, input_shape):
 
 
 def with_mask(x: Any) -> np.ndarray:
-    """Images with one more channel that says where they are seen: 1, everywhere so far.
+    """Return images with one more channel, which marks visible pixels: 1 everywhere at first.
 
-    A corruption that hits whole pixels, such as `BlockMask`, `QuadrantMask` or `MaskingNoise` with
-    `whole_pixels`, sets that channel to 0 with the others, so that a network can tell a pixel that
-    is hidden from one that is black.
+    A corruption of whole pixels, such as `BlockMask`, `QuadrantMask` or `MaskingNoise` with
+    `whole_pixels`, sets that channel to 0 with the others, so that a network can distinguish
+    hidden pixels from black ones.
 
     Example:
 
@@ -278,13 +278,13 @@ def with_mask(x: Any) -> np.ndarray:
 
 
 def hide(x: Any, corruption: keras.layers.Layer) -> np.ndarray:
-    """What is left to see of images, with a last channel that is 1 there and 0 where it is hidden.
+    """Return images with hidden parts, and a last channel that is 1 if a pixel is visible, else 0.
 
-    That is the condition of structured output: the whole image from its visible part.
+    This is the condition of structured output: the whole image from its visible part.
 
     Args:
         x: Images, `(n, height, width, channels)`.
-        corruption: A layer that hides whole pixels, as `with_mask` says.
+        corruption: A layer that hides whole pixels, see `with_mask`.
 
     Example:
 

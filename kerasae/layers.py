@@ -1,10 +1,10 @@
-"""The few layers that Keras does not have: a layer run backwards, and the largest of a code.
+"""Layers that Keras does not have: tied (transposed) layers and a top-k activation.
 
     forward      h = φ(xW + b)
-    backwards    x̂ = φ(hWᵀ + c)      the same W, a bias of its own
+    backwards    x̂ = φ(hWᵀ + c)      the same W, its own bias
 
-For a convolution the transposed kernel is a transposed convolution with the same kernel. Keras has
-that layer too; the one here trains as fast on every engine.
+The transpose of a convolution is a transposed convolution with the same kernel. Keras has such a
+layer too; the one here also trains fast on JAX on a CPU.
 """
 
 import math
@@ -18,10 +18,10 @@ from kerasae.engine import platform
 
 
 class _Tied(keras.layers.Layer):
-    """A layer whose kernel is another layer's, which owns, trains, freezes and saves it.
+    """A layer whose kernel belongs to another layer, which trains, freezes and saves it.
 
-    The kernel counts among this layer's variables too, so that a model made of such layers
-    alone trains, and under JAX predicts, with the kernel as it stands.
+    The kernel is also among this layer's variables, so that a model made of such layers alone
+    trains, and on JAX predicts, with the kernel's current value.
     """
 
     def __init__(
@@ -33,25 +33,25 @@ class _Tied(keras.layers.Layer):
                 f"`source` is {source!r}, expected a layer of class "
                 f"keras.layers.{self.runs_backwards.__name__}."
             )
-        # Not by plain assignment: Keras would count the source's bias here as well.
+        # Not by plain assignment, because Keras would also track the source's bias here.
         object.__setattr__(self, "_source", source)
         self.activation = checks.activation("activation", activation)
         self.use_bias = use_bias
 
     @property
     def kernel(self) -> keras.Variable:
-        """The source's kernel: the same variable."""
+        """Return the source's kernel: the same variable."""
         return self._source.kernel
 
     def matrix(self) -> Any:
-        """Return W: the kernel, or what stands for it in a quantized source."""
+        """Return W: the kernel, or the rescaled kernel of a quantized source."""
         source = self._source
         if isinstance(source, keras.layers.Dense) and source.quantization_mode == "int8":
             return ops.cast(self.kernel, self.compute_dtype) / source.kernel_scale
         return self.kernel
 
     def quantize(self, mode=None, type_check=True, config=None):
-        """Follow a source that Keras quantizes: its kernel is read with its scale."""
+        """Check the mode: an `'int8'` kernel of the source is read with its scale."""
         mode = mode or getattr(config, "mode", None)
         if mode != "int8":
             raise ValueError(
@@ -60,7 +60,7 @@ class _Tied(keras.layers.Layer):
             )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the bias: one number for each number that the source takes."""
+        """Create the bias: one number for each input of the source."""
         if not self._source.built:
             raise ValueError(
                 f"`source` is the layer {self._source.name!r}, which has no weights yet, expected "
@@ -72,12 +72,12 @@ class _Tied(keras.layers.Layer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The bias, and the kernel, which Keras counts once wherever it meets it."""
+        """Return the bias and the kernel, which Keras counts only once in a model."""
         return [*self._kernel_if_any(), *super().variables]
 
     @property
     def weights(self) -> list[keras.Variable]:
-        """The same without random states."""
+        """Return the same without random states."""
         return [*self._kernel_if_any(), *super().weights]
 
     def _kernel_if_any(self) -> list[keras.Variable]:
@@ -96,8 +96,8 @@ class TiedDense(_Tied):
 
     Args:
         source: The layer that owns W; it must be built first.
-        activation: φ.
-        use_bias: Whether there is a c.
+        activation: Activation φ.
+        use_bias: If True, the layer has a bias c.
 
     Example:
 
@@ -122,12 +122,12 @@ class TiedConv2DTranspose(_Tied):
     """x̂ = φ(Wᵀ h + c), with the W of a `keras.layers.Conv2D` written as a matrix.
 
     Without c and φ it is the convolution's adjoint, ⟨Wx, y⟩ = ⟨x, Wᵀy⟩, for every x whose sides
-    the strides divide (with `padding="valid"`: sides less the kernel's).
+    the strides divide (with `padding="valid"`: whose sides minus the kernel's).
 
     Args:
         source: The layer that owns W; it must be built first.
-        activation: φ.
-        use_bias: Whether there is a c, one number for each channel.
+        activation: Activation φ.
+        use_bias: If True, the layer has a bias c, one number for each channel.
 
     Example:
 
@@ -164,14 +164,14 @@ class TiedConv2DTranspose(_Tied):
 
 @keras.saving.register_keras_serializable("kerasae")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`, with a gradient that is fast on JAX on a CPU too.
+    """`keras.layers.Conv2DTranspose`, with a gradient that is also fast on JAX on a CPU.
 
-    With strides s and padding p, output o hears from input i through the kernel's number k:
+    With strides s and padding p, output o depends on input i through the kernel's number k:
 
         y(o) = φ(Σ x(i) W(k) + c)   over all i and k with o = s·i + k − p
 
-    Arguments, weights, their names and the results are Keras's; weights go from one to the other.
-    Only the gradient of W is computed by another formula where Keras's is slow
+    Arguments, weights, their names and results are those of Keras, and weights are
+    interchangeable. Only the gradient of W is computed by another formula if Keras's is slow
     (`kerasae.engine.platform`): a training step of `nets.convolutional` took four times as long.
 
     Example:
@@ -199,23 +199,22 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 def _of_channels(bias, data_format: str):
-    """A number for each channel, in a shape that adds to maps."""
+    """Reshape a number for each channel, so that it can be added to feature maps."""
     shape = (1, 1, 1, -1) if data_format == "channels_last" else (1, -1, 1, 1)
     return ops.reshape(bias, shape)
 
 
 @keras.saving.register_keras_serializable("kerasae")
 class TopK(keras.layers.Layer):
-    """The k largest numbers of each code as they are, and 0 for the others.
+    """A layer that keeps the k largest numbers of each code and sets the others to 0.
 
-    The gradient passes through those kept, and through nothing else. Exactly k are kept: the
-    first ones of equal numbers, and negative ones where too few are positive. A convolutional
-    code counts as one long code.
+    The gradient passes only through the kept numbers. Exactly k are kept: the first ones of equal
+    numbers, and negative ones if too few are positive. A convolutional code counts as one vector.
 
     Makhzani & Frey, "k-sparse autoencoders" (2013).
 
     Args:
-        k: How many, at most as many as a code has.
+        k: Number of units to keep, at most the size of a code.
 
     Example:
 
@@ -229,7 +228,7 @@ class TopK(keras.layers.Layer):
         self.k = checks.positive("k", k)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Checks that there are k numbers to keep."""
+        """Check that a code has at least k numbers."""
         units = tuple(input_shape[1:])
         if None not in units and self.k > math.prod(units):
             raise ValueError(

@@ -1,7 +1,7 @@
-"""L(y, x̂) of each example, from any loss that `compile` takes.
+"""The loss L(y, x̂) of each example, from any loss that `compile` takes.
 
 Keras's losses average over the last axis of an example or over all of its numbers, and then over
-the batch. The models weigh, average and track one number for each example themselves.
+the batch. The models need one number for each example, which they weight, average and track.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Tensor = Any
 
 
 class EachLoss:
-    """Returns L(y, x̂) of each example of a batch, `(n,)`, in float32.
+    """A function that returns L(y, x̂) of each example of a batch, `(n,)`, in float32.
 
     Args:
-        name: The argument's name, for messages.
+        name: Name of the argument, for error messages.
         loss: A Keras loss: a name, a function, an object, or one of these in a list.
 
     Example:
@@ -68,13 +68,13 @@ class EachLoss:
         logits: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """Return L(y, x̂) of each example, of a binary cross entropy from logits if they are given.
+        """Return L(y, x̂) of each example; a binary cross entropy uses logits if they are given.
 
         Args:
             y: Targets.
-            output: x̂.
-            logits: If x̂ = σ(logits), these: less work, and exact where σ is 0 or 1.
-            weights: Weights of an example's numbers. Only their shares count, `w / mean(w)`: the
+            output: Reconstructions x̂.
+            logits: Logits if x̂ = σ(logits), else `None`: faster, and exact even if σ is 0 or 1.
+            weights: Weights of an example's numbers. Only `w / mean(w)` is used here, because the
                 mean is the weight of the example.
         """
         y = ops.convert_to_tensor(y)
@@ -89,13 +89,13 @@ class EachLoss:
         axes = tuple(range(1, len(values.shape)))
         if weights is not None:
             values = values * _shares(weights, len(values.shape))
-        if self.sums:  # over the batch as well: its mean is then n times too small
+        if self.sums:  # also over the batch: the models' mean over it is n times too small
             return ops.cast(ops.shape(values)[0], "float32") * ops.sum(values, axis=axes)
         return ops.mean(values, axis=axes) if axes else values
 
 
 def _shares(weights: Tensor, rank: int) -> Tensor:
-    """W / mean(w) of each example, with as many axes as the values that they weigh."""
+    """Return w / mean(w) of each example, with as many axes as the weighted values."""
     weights = ops.cast(weights, "float32")
     while len(weights.shape) > rank:
         weights = ops.squeeze(weights, axis=-1)

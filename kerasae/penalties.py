@@ -1,8 +1,8 @@
-"""Ω(h, x): what a code costs beside its reconstruction error.
+"""Penalties Ω(h, x) of a code, added to its reconstruction error.
 
 Any `keras.regularizers` is an Ω(h): L1 is the sparse penalty λ‖h‖₁, which is −log of a Laplace
-prior. Here are those that need more than one example's code, or more than the code. Each
-returns one number for each example, or one for the batch; several at once are a list of them.
+prior. This module has those that need more than one example's code, or more than the code. Each
+returns one number for each example, or one for the batch; models also take a list of several.
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from kerasae.engine import derivatives, devices, graphs
 
 
 def of_each(regularizer: Any, code: Any) -> Any:
-    """Return what a Keras regularizer costs: of L1 and L2 for each example, else on average.
+    """Return a Keras regularizer's penalty: for L1 and L2 of each example, else their average.
 
-    Keras's regularizers add up over all of a batch. In float32, for a sum overflows float16.
+    Keras's regularizers sum over the whole batch. In float32, because a sum overflows float16.
 
     Example:
 
@@ -37,21 +37,21 @@ def of_each(regularizer: Any, code: Any) -> Any:
 class Penalty(keras.layers.Layer):
     """A layer that turns a batch of codes into penalties, called `(code, x, encoder=encoder)`.
 
-    It returns one number for each example, `(n,)`, or one for the whole batch. Always in float32: a
-    sum over a code overflows half precision.
+    It returns one number for each example, `(n,)`, or one for the whole batch, always in float32,
+    because a sum over a code overflows half precision.
 
     Args:
-        weight: λ or β, what the penalty is multiplied by; at least 0.
+        weight: Factor λ or β of the penalty, at least 0.
     """
 
-    draws = False  # whether evaluation needs noise, given to `call` as `noise`
+    draws = False  # if True, `call` needs the argument `noise` in evaluation
 
     def __init__(self, weight: float, **kwargs) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.weight = checks.not_negative("weight", weight)
 
     def check_encoder(self, encoder: keras.Model) -> None:
-        """Raises `ValueError` for an encoder, built by now, whose code it does not fit."""
+        """Raise `ValueError` if the penalty does not fit the code of a built encoder."""
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
@@ -59,16 +59,16 @@ class Penalty(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasae")
 class Contractive(Penalty):
-    """Ω(h, x) = λ ‖∂f(x)/∂x‖²_F of each example: the code is to stand still.
+    """Ω(h, x) = λ ‖∂f(x)/∂x‖²_F of each example: small changes of x should not change the code.
 
-    Taken at the encoder's own input, which is x̃ where there is a corruption, and for the encoder
-    as it is outside training: Dropout off, BatchNormalization with its moving statistics. Chains
-    of dense layers have a closed form, any other encoder pays for one derivative per number of
-    its code or input, whichever are fewer, and all of them lie in memory at once.
+    The derivative is taken at the encoder's input, which is x̃ if there is a corruption, with the
+    encoder in inference mode: Dropout off, BatchNormalization with its moving statistics. Chains
+    of dense layers have a closed form. Any other encoder needs one derivative per number of its
+    code or input, whichever are fewer, and all of them are in memory at once.
 
-    Random projections are cheaper there: λ times the mean of ‖∂f(x)/∂x v‖² over directions
-    v ~ N(0, I), whose expectation is Ω. Training draws new directions at each step; in evaluation
-    each example has its own, always the same, so that evaluations can be compared.
+    Random projections are then cheaper: λ times the mean of ‖∂f(x)/∂x v‖² over directions
+    v ~ N(0, I), whose expectation is Ω. Training draws new directions at each step. In evaluation
+    the directions of each example are always the same, so that evaluations can be compared.
 
     Rifai et al., "Contractive auto-encoders: explicit invariance during feature extraction"
     (2011).
@@ -76,8 +76,8 @@ class Contractive(Penalty):
     Args:
         weight: λ, at least 0.
         method: `"exact"` or `"projections"`.
-        projections: Directions for each example, with `"projections"`.
-        seed: Of the directions, or `None`.
+        projections: Number of directions for each example, with `"projections"`.
+        seed: Seed of the directions, or `None`.
 
     Example:
 
@@ -126,12 +126,12 @@ class Contractive(Penalty):
 
 @keras.saving.register_keras_serializable("kerasae")
 class MeanActivation(Penalty):
-    """Ω(h) = β Σ_j D(ρ, ρ̂_j): each unit of the code is to be active on a share ρ of the data.
+    """Ω(h) = β Σ_j D(ρ, ρ̂_j): each unit of the code should be active on a share ρ of the data.
 
     ρ̂_j is unit j's mean activation as a share of its range, the mean of
-    (h_j − low) / (high − low): 0 for a unit that is never active, 1 for one that always is.
-    With tanh, inactive means −1. Each number of the code is a unit, in a convolutional code
-    each channel at each place.
+    (h_j − low) / (high − low): 0 for a unit that is never active, 1 for one that is always active.
+    With tanh, inactive means −1. Each number of the code is a unit; in a convolutional code
+    each channel at each position.
 
         D(ρ, ρ̂) = ρ log(ρ / ρ̂) + (1 − ρ) log((1 − ρ) / (1 − ρ̂))       distance="kl"
         D(ρ, ρ̂) = (ρ̂ − ρ)²                                            distance="squared"
@@ -139,23 +139,23 @@ class MeanActivation(Penalty):
     The mean runs over
 
         mean="batch"      the mini-batch;
-        mean="running"    the batches so far, the older ones counting less and less;
+        mean="running"    the batches so far, with decreasing weights for older ones;
         mean="set"        the whole training set, by a forward pass before each epoch (in `fit`,
-                          by `kerasae.callbacks.WholeSetMean`), the same until the next one.
+                          by `kerasae.callbacks.WholeSetMean`), constant during the epoch.
 
-    Whichever it is, Ω is β Σ_j D(ρ, ρ̂_j), and its gradient is that of β Σ_j ∂D/∂ρ̂_j m_j, with m_j
-    the batch's own mean: every example's error δ_j gets β (∂D/∂ρ̂_j) f'(z_j), averaged over the
-    batch. With the whole set's mean, the batches' gradients at fixed weights therefore average
-    to the whole set's. A mini-batch's own Ω is too large on average, since D is convex.
-    A running mean or the set's lags behind the weights: where β or the learning rate is large,
-    units overshoot ρ before they settle.
+    In each case Ω is β Σ_j D(ρ, ρ̂_j), and its gradient is that of β Σ_j ∂D/∂ρ̂_j m_j, with the
+    batch's own mean m_j: β (∂D/∂ρ̂_j) f'(z_j), averaged over the batch, is added to every example's
+    error δ_j. With the whole set's mean, the batches' gradients at fixed weights therefore average
+    to the whole set's. A mini-batch's own Ω is too large on average, because D is convex.
+    A running mean and the set's mean lag behind the weights: with a large β or learning rate,
+    units overshoot ρ before they converge.
 
-    What counts is the code that the decoder gets: with a corruption, that of x̃. The forward pass
-    over the set draws an x̃ of its own, with the encoder as it is outside training. Evaluation
-    takes ρ̂ as training left it; before any training the batch's own mean stands for it.
+    The codes are those that the decoder gets: with a corruption, those of x̃. The forward pass
+    over the set draws its own x̃, with the encoder in inference mode. Evaluation uses the last ρ̂ of
+    training; before any training, the batch's own mean.
 
-    Ω sums over the units, where Keras's losses average over the pixels: beside a mean squared
-    error over d pixels, a β that is meant for ½‖x − x̂‖² is to be multiplied by 2/d.
+    Ω sums over the units, while Keras's losses average over the pixels: with a mean squared error
+    over d pixels, multiply a β that is meant for ½‖x − x̂‖² by 2/d.
 
     Ng, "Sparse autoencoder", CS294A lecture notes (2011).
 
@@ -166,8 +166,8 @@ class MeanActivation(Penalty):
         mean: `"batch"`, `"running"` or `"set"`.
         interval: `(low, high)`, the inactive and the active end of a unit's range: `(0, 1)` for
             sigmoid codes, `(-1, 1)` for tanh codes.
-        momentum: How much of the running mean stays at each step, below 1; its start is
-            corrected for.
+        momentum: Weight of the old running mean in each step, below 1; the bias of its start is
+            corrected.
 
     Example:
 
@@ -198,11 +198,11 @@ class MeanActivation(Penalty):
 
     @property
     def needs_whole_set(self) -> bool:
-        """Whether `measure` is to be called before each epoch."""
+        """Return whether `measure` must be called before each epoch."""
         return self.mean == "set"
 
     def build(self, code_shape: tuple[int | None, ...]) -> None:
-        """Makes ρ̂, where it outlives a batch."""
+        """Create the variables of ρ̂, if it is kept from batch to batch."""
         if self.mean == "batch":
             return
         units = tuple(code_shape[1:])
@@ -213,18 +213,17 @@ class MeanActivation(Penalty):
             )
         kept = {"initializer": "zeros", "trainable": False, "aggregation": "mean"}
         self.share = self.add_weight(shape=units, name="share", **kept)
-        # The weights in the running mean so far, which sum up to 1 in the end; 0: nothing yet.
+        # The sum of the weights in the running mean, which tends to 1; 0: nothing measured yet.
         self.measured = self.add_weight(shape=(), name="measured", **kept)
 
     def check_encoder(self, encoder: keras.Model) -> None:
-        """Raises `ValueError` where the code's activation is known not to fit the interval."""
+        """Raise `ValueError` if the code's activation is known and does not fit the interval."""
         activation = graphs.last_activation(encoder)
         name = getattr(activation, "__name__", "")
         if self.distance == "kl" and activation in _UNBOUNDED:
             raise ValueError(
-                f"`distance` is 'kl', but the code comes out of {name!r}, which knows no most "
-                "active value, expected an activation such as 'sigmoid' or 'tanh', or "
-                "distance='squared'."
+                f"`distance` is 'kl', but the code comes out of {name!r}, which has no maximum, "
+                "expected an activation such as 'sigmoid' or 'tanh', or distance='squared'."
             )
         limits = _RANGES.get(activation, self.interval)
         if limits != self.interval:
@@ -234,10 +233,10 @@ class MeanActivation(Penalty):
             )
 
     def call(self, code, x=None, encoder=None, training=False):
-        # m, not by `ops.mean`, which works in float32 on PyTorch even where the code is float64.
+        # m, not by `ops.mean`, which computes in float32 on PyTorch even if the code is float64.
         count = ops.cast(ops.shape(code)[0], code.dtype)
         mean = self._share(ops.sum(code, axis=0) / count)
-        # Where several devices share a batch, the mean is over all of them.
+        # If several devices share a batch, the mean is over all of them.
         whole, count = devices.totals(ops.stop_gradient(mean * count), count)
         frozen = whole / count
         share = self._kept(frozen, training)  # ρ̂
@@ -245,7 +244,7 @@ class MeanActivation(Penalty):
         return self.weight * ops.sum(value + slope * (mean - ops.stop_gradient(mean)))
 
     def measure(self, code: Any) -> None:
-        """Takes the mean code over the whole training set as what counts from now on."""
+        """Set ρ̂ from the mean code over the whole training set."""
         self.share.assign(self._share(ops.cast(code, self.share.dtype)))
         self.measured.assign(1.0)
 
@@ -254,7 +253,7 @@ class MeanActivation(Penalty):
         return (code - low) / (high - low)
 
     def _kept(self, batch, training):
-        """ρ̂, given the mini-batch's own."""
+        """Return ρ̂, given the mini-batch's own; update a running mean in training."""
         if self.mean == "batch":
             return batch
         if self.mean == "running" and training:
@@ -270,7 +269,7 @@ class MeanActivation(Penalty):
 
 
 def _kl(target, share):
-    """KL(ρ‖ρ̂) and its slope in ρ̂, both finite at 0 and 1 too."""
+    """Return KL(ρ‖ρ̂) and its derivative in ρ̂, both finite at 0 and 1 too."""
     share = ops.clip(share, 1e-7, 1 - 1e-7)
     inactive = 1 - share
     value = target * ops.log(target / share) + (1 - target) * ops.log((1 - target) / inactive)
@@ -278,7 +277,7 @@ def _kl(target, share):
 
 
 def _squared(target, share):
-    """(ρ̂ − ρ)² and its slope in ρ̂."""
+    """Return (ρ̂ − ρ)² and its derivative in ρ̂."""
     return (share - target) ** 2, 2 * (share - target)
 
 

@@ -357,7 +357,9 @@ def test_an_encoder_that_scales_takes_integers(lazy, x):
     with pytest.raises(ValueError, match="`y` holds integers up to 229, expected scaled numbers"):
         model.fit(pixels, pixels, verbose=0)
     model.compile(loss="mse")
-    with pytest.raises(ValueError, match="or give scaled targets in `y`, since `decoder` ends in"):
+    with pytest.raises(
+        ValueError, match="or give scaled targets in `y`, because `decoder` ends in"
+    ):
         model.fit(pixels, verbose=0)
 
 

@@ -122,7 +122,7 @@ class EncoderDecoder(Model):
         if not hasattr(self, "_shapes"):  # a loaded model is built twice
             self.make_weights(tuple(code.shape[1:]))
         code = self._code(inputs, code)
-        if getattr(self.decoder, "inputs", None):  # else it has no shape of its own yet
+        if getattr(self.decoder, "inputs", None):  # else its shape is not known yet
             expected = self.decoder.input_shape
             if not checks.fits(code.shape[1:], expected[1:]):
                 raise ValueError(
@@ -183,7 +183,7 @@ class EncoderDecoder(Model):
             )
         last = getattr(graphs.last_activation(self.decoder), "__name__", None)
         if y is None and last in ("sigmoid", "tanh", "softmax"):  # at most 1
-            wanted = f"give scaled targets in `y`, since `decoder` ends in {last!r}"
+            wanted = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
             checks.array("x", x, integers=False, otherwise=wanted)
         self._check_weights(x, sample_weight)
 

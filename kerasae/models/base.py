@@ -139,7 +139,7 @@ class Model(Stepper, metaclass=_Constructed):
     parts: tuple[str, ...] = ()  # names of the terms; the smaller, the better
     # Names of the measures, and which direction is better, "max" or "min".
     measured: Mapping[str, str | None] = MappingProxyType({})
-    loss_is = "the loss and its weights follow from what the model is made with"
+    loss_is = "the constructor's arguments define the loss and its weights"
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)

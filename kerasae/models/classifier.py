@@ -92,7 +92,7 @@ class Classifier(Model):
     """
 
     measured: Mapping[str, str | None] = {"accuracy": "max"}
-    loss_is = "it is the cross entropy, and with a decoder `reconstruction_loss` is its other part"
+    loss_is = "it is the cross entropy, and with a decoder also `reconstruction_loss`"
 
     def __init__(
         self,
