@@ -1,4 +1,4 @@
-"""What belongs to epochs: the whole set's mean activation, β, a number, a picture.
+"""Callbacks: the whole set's mean activation, warm-up of β, extra metrics, pictures.
 
 ρ̂ = (1/n) Σᵢ f(x⁽ⁱ⁾)     before each epoch, by a forward pass over the whole training set
 """
@@ -19,19 +19,20 @@ from kerasae import checks
 
 
 class WholeSetMean(keras.callbacks.Callback):
-    """Measures the mean code over the whole training set before each epoch.
+    """A callback that measures the mean code over the whole training set before each epoch.
 
-    For the penalties that ask for it, such as `kerasae.penalties.MeanActivation(mean="set")`.
-    `fit` of an autoencoder adds it by itself; to measure on other examples than those it trains
-    on, hand one to `fit`. With a corruption, new corrupted examples are drawn.
+    It is for penalties that need this mean, such as
+    `kerasae.penalties.MeanActivation(mean="set")`. `fit` of an autoencoder adds it automatically;
+    to measure on other examples than the training set, pass one to `fit`. With a corruption, new
+    corrupted examples are drawn.
 
     Args:
         x: Examples, or a stream of batches that can be read again: a `tf.data.Dataset`, a
-            `keras.utils.PyDataset`, a PyTorch `DataLoader`. Of a stream, as many batches are
+            `keras.utils.PyDataset`, a PyTorch `DataLoader`. From a stream, as many batches are
             read as an epoch has.
-        batch_size: Examples at a time, where `x` is an array.
-        validation_split: The last share of an array that `fit` keeps for validation, if any: it
-            does not count.
+        batch_size: Number of examples at a time, if `x` is an array.
+        validation_split: Share of an array, at its end, that `fit` keeps for validation: it is not
+            measured.
 
     Example:
 
@@ -49,7 +50,7 @@ class WholeSetMean(keras.callbacks.Callback):
         if isinstance(self.x, Iterator):
             raise ValueError(
                 "`x` is a generator, which can be read only once, expected an array or a stream "
-                "that can be read again, since a penalty needs a pass over the whole set before "
+                "that can be read again, because a penalty needs a pass over the whole set before "
                 "each epoch."
             )
         self.batch_size = checks.positive("batch_size", batch_size)
@@ -85,18 +86,18 @@ class WholeSetMean(keras.callbacks.Callback):
 
 
 class WarmUp(keras.callbacks.Callback):
-    """Moves β, the weight of a variational model's divergence, from one value to another.
+    """A callback that changes β, the weight of a variational model's divergence, linearly.
 
         β = start + (end − start) · min(epoch / epochs, 1)
 
-    A decoder that is not good yet makes it cheapest to ignore the code; with a small β at the
-    beginning, the code is used before it is paid for (Bowman et al., "Generating sentences from a
-    continuous space", 2016).
+    While the decoder is not yet good, the loss is smallest if the code is ignored. With a small β
+    at the beginning, the model learns to use the code before the divergence is penalized (Bowman
+    et al., "Generating sentences from a continuous space", 2016).
 
     Args:
-        epochs: How many until β is `end`, where it stays.
+        epochs: Number of epochs until β reaches `end`; then it is constant.
         start: β in the first epoch.
-        end: β in the end.
+        end: β from epoch `epochs` on.
 
     Example:
 
@@ -128,14 +129,14 @@ class WarmUp(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """Computes a number from the model after each epoch, and puts it into the history.
+    """A callback that computes a number from the model after each epoch, for the history.
 
-    Callbacks that come later in the list, such as `EarlyStopping`, can watch it.
+    Callbacks that come later in the list, such as `EarlyStopping`, can monitor it.
 
     Args:
-        name: What the history calls it.
-        function: Takes the model, returns a number.
-        every: Epochs from one time to the next; in between, the history holds NaN.
+        name: Name of the number in the history.
+        function: A function that takes the model and returns a number.
+        every: Number of epochs between two computations; in between, the history holds NaN.
 
     Example:
 
@@ -164,15 +165,15 @@ class Record(keras.callbacks.Callback):
 
 
 class Pictures(keras.callbacks.Callback):
-    """Draws a picture of the model every few epochs, for a folder, for TensorBoard, or both.
+    """A callback that draws a picture every few epochs, for a folder, for TensorBoard, or both.
 
     Args:
-        picture: Takes the model, returns a Matplotlib figure.
-        folder: Where `epoch_0005.png` and so on go, if anywhere.
-        every: Epochs from one picture to the next.
-        tensorboard: TensorBoard's log directory, if any. Takes the package `tensorboard`, which
-            needs no TensorFlow.
-        name: What TensorBoard calls the pictures.
+        picture: A function that takes the model and returns a Matplotlib figure.
+        folder: Folder for the files `epoch_0005.png` and so on, or `None`.
+        every: Number of epochs between two pictures.
+        tensorboard: Log directory of TensorBoard, or `None`. It needs the package `tensorboard`,
+            but not TensorFlow.
+        name: Name of the pictures in TensorBoard.
 
     Example:
 
@@ -216,7 +217,7 @@ class Pictures(keras.callbacks.Callback):
         self.folder = None if folder is None else Path(folder)
         self.tensorboard = None if tensorboard is None else str(tensorboard)
         if self.tensorboard:
-            _tensorboard()  # before training, not after its first epochs
+            _tensorboard()  # raise before training, not after its first epochs
 
     def on_train_begin(self, logs=None):
         self._events = (
@@ -246,13 +247,13 @@ class Pictures(keras.callbacks.Callback):
             )
         file = io.BytesIO()
         figure.savefig(file, format="png")
-        if "matplotlib.pyplot" in sys.modules:  # which keeps the figures that it made
+        if "matplotlib.pyplot" in sys.modules:  # it keeps the figures that it made
             sys.modules["matplotlib.pyplot"].close(figure)
         return file.getvalue()
 
 
 def _tensorboard() -> Any:
-    """The module of the package `tensorboard` that writes events."""
+    """Return the module of the package `tensorboard` that writes events."""
     try:
         from tensorboard.summary.writer import event_file_writer
     except ImportError:
@@ -264,11 +265,11 @@ def _tensorboard() -> Any:
 
 
 def _event(name: str, png: bytes, step: int) -> Any:
-    """A picture as TensorBoard's files hold it."""
+    """Return a picture as an event of TensorBoard's files."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    # A PNG begins with 8 bytes of its own, then a chunk's length and name, then its sides.
+    # A PNG begins with an 8-byte signature, then a chunk's length and name, then its sides.
     width, height = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
     image = Summary.Image(
         height=height,

@@ -88,7 +88,7 @@ class VariationalAutoencoder(EncoderDecoder):
     """
 
     parts = ("reconstruction", "kl")
-    loss_is = "the bound is the loss, and `likelihood` says what a reconstruction is compared by"
+    loss_is = "the bound is the loss, and the constructor's `likelihood` is its reconstruction term"
 
     def __init__(
         self,
@@ -283,9 +283,9 @@ class VariationalAutoencoder(EncoderDecoder):
         last = history.history.get("kl", [math.inf])[-1]
         if last < COLLAPSED * math.prod(self._shapes["code"]):
             warnings.warn(
-                f"The posterior has collapsed: KL(q‖p) is {last:.2g} nats, so that the code says "
-                "next to nothing about x; a smaller `beta`, or `kerasae.callbacks.WarmUp`, "
-                "lets it say more.",
+                f"The posterior has collapsed: KL(q‖p) is {last:.2g} nats, so that the code has "
+                "hardly any information about x; a smaller `beta`, or `kerasae.callbacks.WarmUp`, "
+                "may help.",
                 stacklevel=2,
             )
         return history
