@@ -1,14 +1,10 @@
-"""Callbacks: the whole set's mean activation, warm-up of β, extra metrics, pictures.
+"""Callbacks: the whole set's mean activation, warm-up of β, extra metrics.
 
 ρ̂ = (1/n) Σᵢ f(x⁽ⁱ⁾)     before each epoch, by a forward pass over the whole training set
 """
 
-import io
 import math
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -46,7 +42,9 @@ class WholeSetMean(keras.callbacks.Callback):
 
     def __init__(self, x: Any, batch_size: int = 1024, validation_split: float = 0.0) -> None:
         super().__init__()
-        self.x = checks.as_array("x", x)
+        self.x = checks.examples("x", x)
+        if checks.is_array(self.x):
+            checks.array("x", self.x)
         if isinstance(self.x, Iterator):
             raise ValueError(
                 "`x` is a generator, which can be read only once, expected an array or a stream "
@@ -152,6 +150,11 @@ class Record(keras.callbacks.Callback):
 
     def __init__(self, name: str, function: Callable[[Any], float], every: int = 1) -> None:
         super().__init__()
+        if not callable(function):
+            raise ValueError(
+                f"`function` is {function!r}, expected a function of the model that returns a "
+                "number."
+            )
         self.name, self.function = name, function
         self.every = checks.positive("every", every)
 
@@ -162,120 +165,3 @@ class Record(keras.callbacks.Callback):
             )
         due = (epoch + 1) % self.every == 0
         logs[self.name] = float(self.function(self.model)) if due else math.nan
-
-
-class Pictures(keras.callbacks.Callback):
-    """A callback that draws a picture every few epochs, for a folder, for TensorBoard, or both.
-
-    Args:
-        picture: A function that takes the model and returns a Matplotlib figure.
-        folder: Folder for the files `epoch_0005.png` and so on, or `None`.
-        every: Number of epochs between two pictures.
-        tensorboard: Log directory of TensorBoard, or `None`. It needs the package `tensorboard`,
-            but not TensorFlow.
-        name: Name of the pictures in TensorBoard.
-
-    Example:
-
-    ```python
-    import tempfile
-
-    from kerasae import Autoencoder, nets, plots
-
-    model = Autoencoder(*nets.mlp((8, 8, 1), code_size=3))
-    model.compile()
-    x = np.random.default_rng(0).random((16, 8, 8, 1), dtype="float32")
-
-
-    def reconstructions(model):
-        return plots.reconstructions(x[:5], {"reconstruction": model.reconstruct(x[:5])})
-
-
-    folder = Path(tempfile.mkdtemp())
-    model.fit(x, epochs=4, callbacks=[Pictures(reconstructions, folder, every=2)], verbose=0)
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
-    ```
-    """
-
-    def __init__(
-        self,
-        picture: Callable[[Any], Any],
-        folder: str | Path | None = None,
-        every: int = 5,
-        tensorboard: str | Path | None = None,
-        name: str = "picture",
-    ) -> None:
-        super().__init__()
-        if folder is None and tensorboard is None:
-            raise ValueError("`folder` is None, expected a folder, or one in `tensorboard`.")
-        if not callable(picture):
-            raise ValueError(
-                f"`picture` is {picture!r}, expected a function of the model that returns a figure."
-            )
-        self.picture, self.name = picture, name
-        self.every = checks.positive("every", every)
-        self.folder = None if folder is None else Path(folder)
-        self.tensorboard = None if tensorboard is None else str(tensorboard)
-        if self.tensorboard:
-            _tensorboard()  # raise before training, not after its first epochs
-
-    def on_train_begin(self, logs=None):
-        self._events = (
-            _tensorboard().EventFileWriter(self.tensorboard) if self.tensorboard else None
-        )
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every:
-            return
-        png = self._png()
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f"epoch_{epoch + 1:04d}.png").write_bytes(png)
-        if self._events:
-            self._events.add_event(_event(self.name, png, step=epoch + 1))
-            self._events.flush()
-
-    def on_train_end(self, logs=None):
-        if self._events:
-            self._events.close()
-
-    def _png(self) -> bytes:
-        figure = self.picture(self.model)
-        if not hasattr(figure, "savefig"):
-            raise ValueError(
-                f"`picture` returned a {type(figure).__name__}, expected a Matplotlib figure."
-            )
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-        if "matplotlib.pyplot" in sys.modules:  # it keeps the figures that it made
-            sys.modules["matplotlib.pyplot"].close(figure)
-        return file.getvalue()
-
-
-def _tensorboard() -> Any:
-    """Return the module of the package `tensorboard` that writes events."""
-    try:
-        from tensorboard.summary.writer import event_file_writer
-    except ImportError:
-        raise ValueError(
-            "`tensorboard` is given, but the package of that name is not installed, expected it "
-            "(`pip install tensorboard`), or a `folder` alone."
-        ) from None
-    return event_file_writer
-
-
-def _event(name: str, png: bytes, step: int) -> Any:
-    """Return a picture as an event of TensorBoard's files."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    # A PNG begins with an 8-byte signature, then a chunk's length and name, then its sides.
-    width, height = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
-    image = Summary.Image(
-        height=height,
-        width=width,
-        colorspace=4,
-        encoded_image_string=png,  # 4: RGBA
-    )
-    summary = Summary(value=[Summary.Value(tag=name, image=image)])
-    return Event(wall_time=time.time(), step=step, summary=summary)

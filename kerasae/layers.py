@@ -36,7 +36,7 @@ class _Tied(keras.layers.Layer):
         # Not by plain assignment, because Keras would also track the source's bias here.
         object.__setattr__(self, "_source", source)
         self.activation = checks.activation("activation", activation)
-        self.use_bias = use_bias
+        self.use_bias = checks.flag("use_bias", use_bias)
 
     @property
     def kernel(self) -> keras.Variable:

@@ -152,6 +152,9 @@ ANY = {
     "log_variance": lambda v: type(v) in (int, float) and np.isfinite(v),
     "threshold": lambda v: type(v) in (int, float) and np.isfinite(v),
     "queries": lambda v: v is None,
+    "labels": lambda v: v is None,
+    "x": lambda v: isinstance(v, np.ndarray),
+    "activation": lambda v: v is None or callable(v),
     "log_scale": lambda v: type(v) in (int, float) and np.isfinite(v),
 }
 

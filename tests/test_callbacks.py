@@ -1,12 +1,10 @@
-import builtins
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from kerasae import Autoencoder, DenoisingAutoencoder, nets
-from kerasae.callbacks import Pictures, Record, WholeSetMean
+from kerasae.callbacks import Record, WholeSetMean
 from kerasae.corruptions import MaskingNoise
 from kerasae.penalties import MeanActivation
 
@@ -132,14 +130,7 @@ def test_record_is_in_the_history_and_can_be_watched(x):
         Record("zero", len, every=0)
 
 
-def figure(model):
-    matplotlib = pytest.importorskip("matplotlib.figure")
-    figure = matplotlib.Figure(figsize=(2, 1), dpi=50)
-    figure.subplots().plot(model.get_weights()[0])
-    return figure
-
-
-def test_record_and_pictures_see_the_weights_as_they_are(x):
+def test_record_sees_the_weights_as_they_are(x):
     """On JAX the weights live elsewhere within an epoch."""
     model = sparse()
     model.compile(optimizer=keras.optimizers.SGD(1.0))
@@ -147,60 +138,3 @@ def test_record_and_pictures_see_the_weights_as_they_are(x):
     history = model.fit(x, epochs=3, callbacks=[first], verbose=0).history["first"]
     assert len(set(history)) == 3
     assert history[-1] == pytest.approx(model.get_weights()[0][0, 0])
-
-
-@pytest.mark.home("torch")
-def test_pictures_go_to_a_folder(x, tmp_path):
-    image = pytest.importorskip("matplotlib.image")
-    folder = tmp_path / "new" / "folder"
-    sparse().fit(x, epochs=5, callbacks=[Pictures(figure, folder, every=2)], verbose=0)
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
-    assert image.imread(folder / "epoch_0004.png").shape == (50, 100, 4)
-
-
-@pytest.mark.home("torch")
-def test_figures_of_pyplot_are_closed(x, tmp_path):
-    pytest.importorskip("matplotlib").use("agg")
-    from matplotlib import pyplot
-
-    before = pyplot.get_fignums()
-    pictures = Pictures(lambda model: pyplot.figure(), tmp_path, every=1)
-    sparse().fit(x, epochs=2, callbacks=[pictures], verbose=0)
-    assert pyplot.get_fignums() == before
-
-
-@pytest.mark.home("torch")
-def test_pictures_go_to_tensorboard(x, tmp_path):
-    pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    pictures = Pictures(figure, tmp_path / "folder", 2, tmp_path / "logs", name="weights")
-    sparse().fit(x, epochs=4, callbacks=[pictures], verbose=0)
-    events = EventAccumulator(str(tmp_path / "logs"))
-    events.Reload()
-    written = events.Images("weights")
-    assert [event.step for event in written] == [2, 4]
-    assert [(event.width, event.height) for event in written] == [(100, 50)] * 2
-    saved = (tmp_path / "folder" / "epoch_0004.png").read_bytes()
-    assert written[1].encoded_image_string == saved
-
-
-@pytest.mark.home("torch")
-def test_what_pictures_cannot_do_is_said_at_once(x, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="`folder` is None, expected a folder, or one in `tensorb"):
-        Pictures(figure)
-    with pytest.raises(ValueError, match="`picture` is 'loss', expected a function of the model"):
-        Pictures("loss", tmp_path)
-    with pytest.raises(ValueError, match="`picture` returned a float, expected a Matplotlib fig"):
-        sparse().fit(x, callbacks=[Pictures(lambda model: 0.0, tmp_path, every=1)], verbose=0)
-
-    original = builtins.__import__
-
-    def without_tensorboard(name, *args, **kwargs):
-        if name.startswith("tensorboard"):
-            raise ModuleNotFoundError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_tensorboard)
-    with pytest.raises(ValueError, match=r"not installed, expected it \(`pip install tensorboard`"):
-        Pictures(figure, tensorboard=tmp_path)

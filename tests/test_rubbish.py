@@ -9,7 +9,7 @@ from keras import layers
 from rubbish import NUMBERS, arrays, of_type, outcome, values, verdict
 
 import kerasae
-from kerasae import corruptions, distributions, likelihoods, nets, penalties, priors
+from kerasae import callbacks, corruptions, distributions, likelihoods, nets, penalties, priors
 from kerasae.penalties import MeanActivation
 from kerasae.training.resume import random_states
 
@@ -46,10 +46,21 @@ def conditional():
     return kerasae.ConditionalVariationalAutoencoder(encoder, decoder, classes=CLASSES)
 
 
-def semi_supervised():
+def semi_supervised_networks():
     encoder = keras.Sequential([layers.Input((SIZE,)), layers.Dense(CODE + CLASSES)])
     decoder = keras.Sequential([layers.Input((CODE + CLASSES,)), layers.Dense(SIZE, "sigmoid")])
-    return kerasae.SemiSupervisedAdversarialAutoencoder(encoder, decoder, classes=CLASSES)
+    return encoder, decoder
+
+
+def semi_supervised():
+    networks = semi_supervised_networks()
+    return kerasae.SemiSupervisedAdversarialAutoencoder(*networks, classes=CLASSES)
+
+
+def game():
+    generator = keras.Sequential([layers.Input((CODE,)), layers.Dense(SIZE, "sigmoid")])
+    discriminator = keras.Sequential([layers.Input((SIZE,)), layers.Dense(1)])
+    return generator, discriminator
 
 
 MODELS = {
@@ -240,6 +251,17 @@ CONSTRUCTORS = {  # with what they need
     nets.dcgan_discriminator: lambda: {"input_shape": (8, 8, 1), "filters": 2},
     priors.MixturePrior: lambda: {"means": 3},
     priors.MixturePrior.ring: dict,
+    priors.SamplesPrior: lambda: {"points": X},
+    callbacks.WholeSetMean: lambda: {"x": X},
+    callbacks.WarmUp: lambda: {"epochs": 3},
+    callbacks.Record: lambda: {"name": "number", "function": len},
+    kerasae.layers.TopK: lambda: {"k": 1},
+    kerasae.layers.TiedDense: lambda: {"source": keras.layers.Dense(2)},
+    kerasae.GAN: lambda: dict(zip(("generator", "discriminator"), game(), strict=True)),
+    kerasae.SemiSupervisedAdversarialAutoencoder: lambda: {
+        **dict(zip(("encoder", "decoder"), semi_supervised_networks(), strict=True)),
+        "classes": CLASSES,
+    },
     priors.PseudoInputs: lambda: {"count": 3},
     likelihoods.Normal: dict,
     likelihoods.Laplace: dict,

@@ -179,7 +179,8 @@ def test_the_decks_latent_loss():
     """½ Σ (σ² + μ² − 1 − log(ε + σ²)), in both of its forms."""
     x = np.random.default_rng(0).random((4, 28, 28, 1), dtype="float32")
     for posterior in ("deviation", "diagonal"):
-        model = VariationalAutoencoder.of_the_deck(posterior)
+        networks = nets.mlp((28, 28, 1), 20, (500, 500), activation="elu", posterior=posterior)
+        model = VariationalAutoencoder(*networks, posterior=posterior)
         model.compile()
         numbers = model.encoder.predict(x, verbose=0).astype("float64")
         mean, second = numbers[:, :20], numbers[:, 20:]

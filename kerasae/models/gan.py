@@ -161,7 +161,7 @@ class GAN(Model):
         super().__init__(**kwargs)
         self.game = LOSSES[checks.one_of("loss", loss, tuple(LOSSES))]
         self.discriminator_steps = checks.positive("discriminator_steps", discriminator_steps)
-        self.simultaneous = bool(simultaneous)
+        self.simultaneous = checks.flag("simultaneous", simultaneous)
         if self.simultaneous and self.discriminator_steps > 1:
             raise ValueError(
                 f"`discriminator_steps` is {discriminator_steps} and `simultaneous` is True, "

@@ -18,13 +18,13 @@ Burda et al., "Importance weighted autoencoders" (2016).
 import math
 import statistics
 import warnings
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, likelihoods, nets, posteriors, priors
+from kerasae import checks, likelihoods, posteriors, priors
 from kerasae.distributions import Distribution
 from kerasae.engine import calls, graphs
 from kerasae.engine.streams import predictions
@@ -116,20 +116,6 @@ class VariationalAutoencoder(EncoderDecoder):
             autocast=False,
         )
         self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
-
-    @classmethod
-    def of_the_deck(cls, posterior: str = "deviation", **kwargs) -> Self:
-        """Return the lecture's model: five hidden layers, 784-500-500-20-500-500-784, and its loss.
-
-        Its latent loss ½ Σ (σ² + μ² − 1 − log(ε + σ²)) belongs to an encoder that gives σ,
-        `posterior="deviation"`. In the lecture's second variant, `"diagonal"`, it gives log σ².
-
-        Args:
-            posterior: `"deviation"` or `"diagonal"`.
-            **kwargs: Further arguments of the constructor.
-        """
-        networks = nets.mlp((28, 28, 1), 20, (500, 500), activation="elu", posterior=posterior)
-        return cls(*networks, posterior=posterior, **kwargs)
 
     def build(self, input_shape):
         """Build and check the networks, then the prior, which may hold inputs."""
