@@ -29,8 +29,8 @@ class Distribution:
             event_axes = max(rank - 1, 1)
         elif checks.positive("event_axes", event_axes) > rank:
             raise ValueError(
-                f"`event_axes` is {event_axes}, expected at most {rank}, since the parameters "
-                f"have the shape {tuple(parameter.shape)}."
+                f"`event_axes` is {event_axes}, expected at most {rank}, because the "
+                f"parameters have the shape {tuple(parameter.shape)}."
             )
         self.event_axes = event_axes
         self.batch_shape = tuple(parameter.shape[:-event_axes])
