@@ -310,7 +310,12 @@ def _read(cls: type, folder: Path) -> Any:
     _compare_checksums(about, folder)
     arrays = weights_file.header(path)
     text = (folder / CONFIG).read_bytes()
-    outline = weights_file.outline(text)
+    try:
+        outline = weights_file.outline(text, weights_file.size(arrays))
+    except ValueError as error:
+        raise ValueError(
+            f"`{folder / CONFIG}` is broken or belongs to another weights file: {error}."
+        ) from error
     if outline is not None:
         _check_class(cls, outline, folder)
         _check_weights(arrays, outline, path)

@@ -27,6 +27,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.datasets.store import one_line
+from kerasae.engine import internals
 
 Arrays = Counter[tuple[tuple[int, ...], str]]  # (shape, "floats" or "whole numbers") → how many
 ADVICE = "expected plain arrays, as `save_to_preset` writes them: do not use this file"
@@ -118,17 +119,26 @@ def _kind(dataset: h5py.Dataset) -> str | None:
     )
 
 
-def outline(text: bytes) -> Any:
+def outline(text: bytes, room: float = math.inf) -> Any:
     """Return the model that a configuration describes; its weights have shapes and no values.
 
     Return `None` for a model that cannot be built without values, because it computes with them.
+
+    Args:
+        text: The configuration.
+        room: How many numbers the weights of a model that cannot be built may have.
+
+    Raises:
+        ValueError: If they have more.
     """
     built: list[Any] = []
+    made: list[keras.Variable] = []
 
     def build(config: Any) -> None:
         scope = keras.StatelessScope(initialize_variables=False)
         with contextlib.suppress(Exception), scope:
             built.append(keras.saving.deserialize_keras_object(config))
+        made.extend(internals.without_values())
 
     state = random.getstate()  # initializers without a seed draw theirs from it
     with contextlib.suppress(ValueError, RecursionError):
@@ -137,7 +147,15 @@ def outline(text: bytes) -> Any:
         thread.start()
         thread.join()
     random.setstate(state)
+    count = sum(math.prod(weight.shape) for weight in made)
+    if not built and count > room:
+        raise ValueError(f"its weights are {count:,} numbers or more, expected those of the file")
     return built[0] if built else None
+
+
+def size(arrays: Arrays) -> int:
+    """Return how many numbers arrays hold."""
+    return sum(math.prod(shape) * count for (shape, _), count in arrays.items())
 
 
 def missing(arrays: Arrays, model: keras.Model) -> str:
@@ -150,7 +168,7 @@ def missing(arrays: Arrays, model: keras.Model) -> str:
         model: The model; its weights need no values yet.
     """
     left = arrays.copy()
-    room = sum(math.prod(shape) * count for (shape, _), count in arrays.items())
+    room = size(arrays)
     for weight in model.weights:
         floats = "float" in keras.backend.standardize_dtype(weight.dtype)
         wanted = tuple(weight.shape), "floats" if floats else "whole numbers"

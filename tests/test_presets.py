@@ -78,6 +78,22 @@ def test_a_failing_save_keeps_the_old_preset(model, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [tmp_path / "preset"]
 
 
+def test_no_hdf5_file_is_open_after_a_write_that_failed(model, tmp_path):
+    """HDF5 would write it again at the end of the process, which crashes on a full disk."""
+    resource = pytest.importorskip("resource")
+    model.save_to_preset(tmp_path / "preset")
+    largest = (tmp_path / "preset" / "model.weights.h5").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest - 1, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"`folder` is .* \(File too large\)"):
+            model.save_to_preset(tmp_path / "preset")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == 0
+    assert Autoencoder.from_preset(tmp_path / "preset")
+
+
 def test_unbuilt_models_have_nothing_to_save(tmp_path):
     layers = keras.layers
     model = Autoencoder(keras.Sequential([layers.Dense(2)]), keras.Sequential([layers.Dense(6)]))
@@ -422,11 +438,11 @@ def test_a_preset_that_is_replaced_while_it_is_read_is_read_again(model, tmp_pat
     other = Autoencoder(*nets.mlp((6,), code_size=3, units=(5,)))
     outline, writes = weights_file.outline, []
 
-    def outline_and_write(text):
+    def outline_and_write(*arguments):
         if len(writes) < allowed:
             writes.append((model, other)[len(writes) % 2])
             writes[-1].save_to_preset(tmp_path / "preset")
-        return outline(text)
+        return outline(*arguments)
 
     monkeypatch.setattr(weights_file, "outline", outline_and_write)
     allowed = 2

@@ -239,6 +239,16 @@ def test_a_configuration_gets_no_more_memory_than_its_weights_file_holds(preset)
     assert peak() - before < 300
 
 
+def test_nor_does_one_that_cannot_be_built(preset):
+    path = preset / "config.json"
+    path.write_text(path.read_text().replace('"units": 4', '"units": 20000000'))
+    sign(preset)
+    before = peak()
+    with pytest.raises(ValueError, match=r"config\.json` .* are 1\d\d,\d{3},\d{3} numbers or more"):
+        Autoencoder.from_preset(preset)
+    assert peak() - before < 300
+
+
 def test_an_outline_leaves_nothing_behind(preset):
     """Neither weights without values, which Keras would fill later, nor used random numbers."""
     grown(preset, 20_000_000)

@@ -116,3 +116,15 @@ def adam_moments(
 def called(model: keras.Model) -> None:
     """Mark a model that was built by its shapes as called, which `export` asks for."""
     model._called = True
+
+
+def without_values() -> list[keras.Variable]:
+    """Return the variables of this thread that were made without values.
+
+    Without Keras's list: none, and only models that can be built whole are compared with a file.
+    """
+    try:
+        from keras.src.backend.common.global_state import get_global_attribute
+    except ImportError:
+        return []
+    return get_global_attribute("uninitialized_variables") or []
