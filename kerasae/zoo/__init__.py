@@ -1,8 +1,8 @@
-"""The zoo: presets with weights, the recipes that made them, and what was measured of them.
+"""The zoo: presets with weights, the recipes that made them, and their measures.
 
-    presets()                           what there is, as data
+    presets()                           the list of all presets, as data
     Model.from_preset("vae_2_strokes")  one of them, ready for use
-    python -m kerasae train vae_2       how it was made, and how to make one's own
+    python -m kerasae train vae_2       make it again, or one's own
 
 `kerasae.zoo.recipes` holds the recipes, a few lines each.
 """

@@ -1,6 +1,6 @@
 """The model card of a preset, a page of markdown with pictures and numbers; the index of all.
 
-`python -m kerasae.zoo.card` writes the pages of what ships again, from the catalogue.
+`python -m kerasae.zoo.card` writes the pages of all shipped presets again, from the catalogue.
 """
 
 import json
@@ -47,11 +47,11 @@ def write(folder: Path, recipe: Recipe, model: Any, test: Any, history: dict[str
     """Write `README.md` and its pictures into a preset's folder.
 
     Args:
-        folder: The preset's.
-        recipe: What made it.
-        model: The model, as it is read from the folder.
-        test: The test data.
-        history: Of the training.
+        folder: Folder of the preset.
+        recipe: Recipe of the preset.
+        model: Model, as it is read from the folder.
+        test: Test data.
+        history: History of the training.
     """
     figures = {name: draw(model, test) for name, draw in recipe.pictures.items()}
     figures["training"] = _curve(history)
@@ -63,7 +63,7 @@ def write(folder: Path, recipe: Recipe, model: Any, test: Any, history: dict[str
 def escaped(text: str) -> str:
     r"""Return text that Markdown and HTML show as it stands.
 
-    What an entry holds comes from a file, and may be a link or a script.
+    The text of an entry comes from a file, and may be a link or a script.
 
     Args:
         text: Text of one line.
@@ -80,8 +80,8 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
     """Return the page of a preset.
 
     Args:
-        entry: The preset's.
-        recipe: What made it.
+        entry: Entry of the preset.
+        recipe: Recipe of the preset.
     """
     measures = [
         f"| {escaped(name)} | {found.value:.4g} | ± {found.tolerance:.2g} | {escaped(found.unit)} |"
@@ -135,7 +135,7 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
 
 
 def index() -> str:
-    """Return the page of all presets that ship: a picture, the headline, the way to each card."""
+    """Return the page of all shipped presets: a picture, the headline, a link to each card."""
     rows = []
     for entry in catalogue.presets():
         picture = next(iter(RECIPES[entry.recipe].pictures))
@@ -154,7 +154,7 @@ def index() -> str:
 
 
 def _curve(history: dict[str, list]) -> Any:
-    """Draw the loss: of a game both players', of a training with phases the last one's."""
+    """Draw the loss: of both players of a game, of the last phase of a training in phases."""
     names = ("loss",)
     if "discriminator_loss" in history:
         names = ("discriminator_loss", "generator_loss")

@@ -1,7 +1,7 @@
-"""The catalogue: what ships, read from the presets' `metadata.json` alone.
+"""The catalogue of shipped presets, read from their `metadata.json` alone.
 
-No model is imported or built for it, and nothing is written down twice: the entry of a preset is
-what the run that made it has left.
+It imports and builds no model, and nothing is written twice: the entry of a preset is the record
+of the run that made it.
 """
 
 import numbers
@@ -14,7 +14,7 @@ from kerasae.places import printable, shown
 
 
 class Measured(NamedTuple):
-    """A number, how far another run of the measurement may be from it, and its unit."""
+    """A measured number, the tolerance for another run of the measurement, and the unit."""
 
     value: float
     tolerance: float
@@ -25,7 +25,7 @@ class Measured(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """How a preset was made, and what was measured of it."""
+    """The record of a preset: how it was made, and its measures."""
 
     name: str
     title: str
@@ -85,7 +85,7 @@ def _measure(value: Any) -> bool:
     )
 
 
-# What `metadata.json` must hold, beside what `presets.save` writes.
+# Required entries of `metadata.json`, beside those that `presets.save` writes.
 EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("name", "title", "paper"), (_text, "a text")),
     **dict.fromkeys(
@@ -113,7 +113,7 @@ def presets() -> list[Preset]:
 
 
 def preset(name: str | Path) -> Preset:
-    """Return the entry of one preset, of the zoo or of one's own making by a recipe.
+    """Return the entry of one preset, of the zoo or made by the user with a recipe.
 
     Characters that control a terminal are escaped in it.
 
@@ -139,7 +139,7 @@ def preset(name: str | Path) -> Preset:
 
 
 def _check(found: dict[str, Any], path: Path) -> None:
-    """Check that `metadata.json` holds what an entry is made of; each defect is a sentence."""
+    """Check that `metadata.json` has all parts of an entry; each defect is one sentence."""
     defects = []
     for key, (accepts, expected) in EXPECTED.items():
         if key not in found:
@@ -151,7 +151,7 @@ def _check(found: dict[str, Any], path: Path) -> None:
 
 
 def _printable(value: Any) -> Any:
-    """Return a value of JSON whose texts can be printed."""
+    """Return a JSON value with printable texts."""
     if isinstance(value, dict):
         return {printable(key): _printable(item) for key, item in value.items()}
     return printable(value) if isinstance(value, str) else value

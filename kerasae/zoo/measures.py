@@ -1,7 +1,7 @@
-"""What the zoo measures of a preset, on test data: each a function of the model and the data.
+"""The measures of a preset on test data: each is a function of the model and the data.
 
-What is drawn at random is drawn by NumPy where it can be, so that every backend measures the same;
-the tolerance says how far the numbers of two backends may be apart where not.
+NumPy draws all noise that it can, so that every backend measures the same; the tolerance says how
+far the numbers of two backends may differ otherwise.
 """
 
 from collections.abc import Callable
@@ -16,28 +16,28 @@ from kerasae.zoo.catalogue import Measured
 
 
 def squared_error(model: Any, test: Split) -> Measured:
-    """‖x − x̂‖² of an image: the sum over its pixels, the mean over the images."""
+    """Measure ‖x − x̂‖²: the sum over the pixels of an image, the mean over the images."""
     return _squared(test.x, model.reconstruct(test.x))
 
 
 def error_with_half_hidden(model: Any, test: Split) -> Measured:
-    """‖x − x̂‖² of an image of which a random half of the pixels is set to 0."""
+    """Measure ‖x − x̂‖² of images of which a random half of the pixels is set to 0."""
     return _squared(test.x, model.reconstruct(half_hidden(test.x)))
 
 
 def half_hidden(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Images with a random half of their pixels set to 0."""
+    """Set a random half of the pixels of each image to 0."""
     hidden = np.random.default_rng(seed).random((*x.shape[:3], 1)) < 0.5
     return np.where(hidden, np.float32(0), x)
 
 
 def mean_activation(model: Any, test: Split) -> Measured:
-    """How active a unit of the code is on average, over units and images."""
+    """Measure the mean activation of the code, over units and images."""
     return _share(model.encode(test.x).mean(), 0.01)
 
 
 def negative_bound(inputs: Callable[[Split], Any]) -> Callable[[Any, Split], Measured]:
-    """−(E log p(x|z) − KL), with one z for each image: an upper bound of −log p(x)."""
+    """Return the measure −(E log p(x|z) − KL), one z an image: an upper bound of −log p(x)."""
 
     def measure(model: Any, test: Split) -> Measured:
         if not model.compiled:
@@ -49,13 +49,13 @@ def negative_bound(inputs: Callable[[Split], Any]) -> Callable[[Any, Split], Mea
 
 
 def prior_distance(model: Any, test: Split) -> Measured:
-    """The energy distance between the codes of the test images and samples of the prior."""
+    """Measure the energy distance between the codes of test images and samples of the prior."""
     samples = model.sample_prior(len(test), seed=0)
     return Measured(float(images.energy_distance(model.encode(test.x), samples)), 0.005)
 
 
 def frechet(network: str) -> Callable[[Any, Split], Measured]:
-    """The Fréchet distance of samples to the test images, in the features of a fixed network."""
+    """Return the measure of the Fréchet distance of samples to test images, in fixed features."""
 
     def measure(model: Any, test: Split) -> Measured:
         samples = drawn(model, len(test))
@@ -65,13 +65,13 @@ def frechet(network: str) -> Callable[[Any, Split], Measured]:
 
 
 def smile_kept(model: Any, test: Split) -> Measured:
-    """How the smiles that a fixed network reads off the reconstructions go with the true ones."""
+    """Measure the correlation of true smiles with those that a network finds in the output."""
     read = networks.attributes(model.reconstruct(test.x), "faces")["smile"]
     return Measured(float(np.corrcoef(read, test.factors["smile"])[0, 1]), 0.01)
 
 
 def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
-    """Samples, from z that are the same on every backend where the prior is simple."""
+    """Draw samples; if the prior is simple, z is the same on every backend."""
     random = np.random.default_rng(seed)
     if hasattr(model, "generate"):
         return model.generate(random.normal(size=(count, *model.code_shape)).astype("float32"))
@@ -86,5 +86,5 @@ def _squared(x: np.ndarray, output: np.ndarray) -> Measured:
 
 
 def _share(value: float, tolerance: float, unit: str = "") -> Measured:
-    """A number that another backend finds to within a share of it."""
+    """Return a measured number whose tolerance is a share of it."""
     return Measured(float(value), tolerance * abs(float(value)), unit)

@@ -1,4 +1,4 @@
-"""What the zoo shows of a preset: each a function from the model and test data to a figure."""
+"""The pictures of a preset: functions of the model and test data; docstrings are captions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ def way(model: Any, test: Split) -> "Figure":
 
 
 def one_of_each(test: Split) -> np.ndarray:
-    """Ten images: of digits one of each, else the first."""
+    """Return ten images: one of each digit, or else the first ten."""
     labels = np.unique(test.y)
     if len(labels) < 10:
         return test.x[:10]

@@ -1,7 +1,7 @@
 """A recipe: data, and a function that builds and compiles a model; how to train and measure it.
 
-train       recipe → model → preset with its card, resumable after a kill
-evaluate    preset → what its card says, measured again
+train       recipe → model → preset with its card; resumable
+evaluate    preset → the numbers of its card, measured again
 """
 
 import inspect
@@ -27,11 +27,11 @@ from kerasae.zoo import catalogue, measures
 from kerasae.zoo.catalogue import Measured
 
 Model = Any
-EQUAL = 0.01  # how far an output with float16 weights may be from the one with float32
+EQUAL = 0.01  # greatest difference of outputs with float16 and with float32 weights
 
 
 class Budget(NamedTuple):
-    """How much to train."""
+    """The amount of training."""
 
     images: int
     epochs: int
@@ -41,14 +41,14 @@ FAST = Budget(6000, 4)
 
 
 class Inputs(NamedTuple):
-    """What `fit` and `evaluate` take."""
+    """The arguments of `fit` and `evaluate`."""
 
     x: Any
     y: Any = None
 
 
 def images(data: Split) -> Inputs:
-    """The images alone."""
+    """Return the images alone."""
     return Inputs(data.x)
 
 
@@ -64,23 +64,22 @@ def title_of(function: Callable) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How presets of one kind are made.
+    """A recipe for presets of one kind.
 
     Args:
-        build: From the training data and the number of steps to a compiled model. Its name is the
-            recipe's, the first line of its docstring the title.
-        paper: Where the model comes from.
-        measures: Name to function of the model and the test data; the first is the headline.
-        pictures: Name to function of the model and the test data.
-        full: How much makes a preset of the zoo.
-        fast: How much gives a first idea, in about a minute.
-        data: `"digits"`, which can be any set of digits, or another set.
-        size: Side of the images, where the set has several.
-        inputs: What of a split the model learns from.
-        validation: What of a split it is validated on; the same as `inputs` if left out.
-        fit: How it is trained, with the arguments of `resumable_fit`.
-        batch_size: Images in a batch.
-        backend: On which the zoo's preset was made; any will do.
+        build: Function that returns a compiled model for the training data and the number of
+            steps. Its name is the recipe's; the first line of its docstring is the title.
+        paper: Publication of the model.
+        measures: Functions of the model and the test data by name; the first is the headline.
+        pictures: Functions of the model and the test data by name.
+        full: Amount of training for a preset of the zoo.
+        fast: Amount of training for a first idea, in about a minute.
+        data: Name of the data set; `"digits"` stands for any set of digits.
+        size: Side of the images, if the set has several.
+        inputs: Function that returns the inputs of the model for a split.
+        validation: Function that returns the inputs for validation; by default `inputs`.
+        fit: Function that trains the model, with the arguments of `resumable_fit`.
+        batch_size: Number of images in a batch.
     """
 
     build: Callable[[Split, int], Model]
@@ -98,31 +97,31 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """As the function that builds the model is called."""
+        """Return the name of the function that builds the model."""
         return self.build.__name__
 
     @property
     def title(self) -> str:
-        """What the function says that it builds."""
+        """Return the first line of the function's docstring."""
         return title_of(self.build)
 
     @property
     def embedded(self) -> str:
-        """The data set that is always there."""
+        """Return the name of the data set that is always available."""
         return "strokes" if self.data == "digits" else self.data
 
     def load(self, dataset: str, train: int | None = None) -> tuple[Split, Split]:
-        """The training and the test data, of which real sets have what they have."""
+        """Load the training and the test data; for the full budget, all of a real set."""
         count = None if dataset in REAL and train == self.full.images else train
         return datasets.load(dataset, train=count, size=self.size)
 
     def asked(self, test: Split) -> Inputs:
-        """What the model is validated on and asked."""
+        """Return the inputs for validation and for `outputs`."""
         return (self.validation or self.inputs)(test)
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds of training, those before a kill included: the checkpoint keeps them."""
+    """Callback that counts seconds of training; the checkpoint keeps them when a run is resumed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,21 +142,21 @@ def train(
     seed: int = 0,
     verbose: Any = "auto",
 ) -> catalogue.Preset:
-    """Trains a recipe and writes a preset with its card.
+    """Train a recipe and write a preset with its card.
 
-    Killed, and called again with the same arguments, it goes on with the last epoch. What it has
-    learned so far lies beside the preset's folder until that is written.
+    A call with the same arguments resumes an interrupted run after its last epoch. The checkpoints
+    lie beside the preset's folder until that is written.
 
     Args:
         recipe: One of `kerasae.zoo.recipes.RECIPES`.
-        dataset: The data set to train on.
-        folder: Of the preset, a new one; its name is the preset's. One run at a time can write it.
-        budget: `"full"` or `"fast"`.
-        seed: Of the weights, the order and the noise.
+        dataset: Name of the data set to train on.
+        folder: New folder of the preset; its name is the preset's. One run at a time can write it.
+        budget: Either `"full"` or `"fast"`.
+        seed: Seed of the weights, the order and the noise.
         verbose: As in `fit`.
 
     Returns:
-        The entry of the preset, as the catalogue has it.
+        The entry of the preset, as in the catalogue.
     """
     checks.one_of("budget", budget, ("full", "fast"))
     checks.positive("seed", seed, least=0)
@@ -170,7 +169,7 @@ def train(
             raise ValueError(
                 f"`{folder}` exists, expected a new folder: delete it, or choose another one."
             )
-        shutil.rmtree(state)  # or else what a run has left that was killed when all else was done
+        shutil.rmtree(state)  # also that of a run which was killed when all else was done
     return catalogue.preset(folder)
 
 
@@ -183,8 +182,8 @@ def _train(
     seed: int,
     verbose: Any,
 ) -> None:
-    """Write a preset and its card to a folder, with checkpoints in `state` on the way."""
-    from kerasae.zoo import card  # here, for it needs matplotlib
+    """Write a preset and its card to a folder, with checkpoints in `state` meanwhile."""
+    from kerasae.zoo import card  # here, because it needs matplotlib
 
     amount = getattr(recipe, budget)
     state.mkdir(parents=True, exist_ok=True)
@@ -252,15 +251,15 @@ def _is_of(folder: Path, recipe: Recipe, dataset: str, budget: str, seed: int) -
 
 
 def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[Measured, bool]]:
-    """Measures a preset again.
+    """Measure a preset again.
 
     Args:
-        name: The preset's name or folder.
-        recipe: The recipe that made it.
-        dataset: The data set to measure on: the one it was trained on, to hold it to its card.
+        name: Name or folder of the preset.
+        recipe: Recipe of the preset.
+        dataset: Name of the data set to measure on; its card holds for that of the training.
 
     Returns:
-        Name of a measure to what was found, and whether it is what the card says.
+        For each measure by name, the number, and whether it agrees with the card.
     """
     folder = presets.find(name)
     said = catalogue.preset(folder).measures
@@ -273,7 +272,7 @@ def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[
 
 
 def outputs(recipe: Recipe, model: Model) -> list[float]:
-    """Sixteen numbers of what a model makes of embedded images: the same on any backend."""
+    """Return sixteen numbers of a model's output for embedded images, equal on every backend."""
     if hasattr(model, "generate"):
         x = measures.drawn(model, 4)
     else:
@@ -286,7 +285,7 @@ def outputs(recipe: Recipe, model: Model) -> list[float]:
 
 
 def _saved(model: Model, recipe: Recipe, folder: Path) -> Model:
-    """Writes the preset in half the bytes, where its outputs stay the same, and reads it."""
+    """Write the preset in float16 if that keeps its outputs, else in float32, and read it."""
     presets.save(model, folder, dtype="float16")
     loaded = presets.load(keras.Model, folder)
     pair = outputs(recipe, model), outputs(recipe, loaded)

@@ -1,7 +1,7 @@
-"""The recipes: how every preset of the zoo was made, and how to make others like it.
+"""The recipes of all presets of the zoo, with which more of their kind can be made.
 
-Each is a few lines over the public API. What stands in the decorator is data: how long to train,
-what is measured, what is shown. `python -m kerasae train NAME` runs one.
+Each is a few lines over the public API. The decorator holds data: the amount of training, measures
+and pictures. `python -m kerasae train NAME` runs one.
 """
 
 import math
@@ -36,7 +36,7 @@ RECIPES: dict[str, Recipe] = {}
 
 
 def recipe(**data):
-    """Makes a recipe of a function that builds and compiles a model, and of its data."""
+    """Make a recipe of a function that builds and compiles a model, and of its data."""
 
     def decorated(build):
         RECIPES[build.__name__] = Recipe(build, **data)
@@ -46,7 +46,7 @@ def recipe(**data):
 
 
 def adam(rate: float, steps: int, **options) -> keras.optimizers.Adam:
-    """Adam with a rate that falls to 0 along a cosine: it ends at rest."""
+    """Return Adam with a learning rate that falls to 0 along a cosine."""
     return keras.optimizers.Adam(CosineDecay(rate, steps), **options)
 
 
@@ -56,7 +56,7 @@ def adam(rate: float, steps: int, **options) -> keras.optimizers.Adam:
 def layer_by_layer(
     model: StackedAutoencoder, x: np.ndarray, y: None, *, epochs: int, folder, **options
 ):
-    """Half of the epochs for the phases of greedy training, half for the whole stack."""
+    """Train half of the epochs in greedy phases, and half as the whole stack."""
     each = math.ceil(epochs / 2 / model.depth)
     fine_tuning = epochs - epochs // 2
     steps = fine_tuning * math.ceil(len(x) / options["batch_size"])
@@ -174,7 +174,7 @@ SIXTEEN = {
 
 
 def vae(train: Split, steps: int, size: int, units, posterior="diagonal", **options):
-    """A compiled variational autoencoder of dense layers, with a code of `size` numbers."""
+    """Return a compiled variational autoencoder of dense layers, with a code of `size` numbers."""
     networks = nets.mlp(train.x.shape[1:], size, units, posterior=posterior)
     model = VariationalAutoencoder(*networks, posterior=posterior, **options)
     model.compile(optimizer=adam(1e-3, steps))
@@ -217,12 +217,12 @@ def vae_mixture(train: Split, steps: int) -> VariationalAutoencoder:
 
 
 def whole(data: Split) -> Inputs:
-    """Images, and as their conditions the same: the model hides parts of these itself."""
+    """Return images, and the same as conditions: the model itself hides parts of these."""
     return Inputs({"x": data.x, "condition": with_mask(data.x)})
 
 
 def quadrant(data: Split) -> Inputs:
-    """Images, and as their conditions a quadrant of each, one after the other."""
+    """Return images, and a quadrant of each as condition, the four quadrants in turn."""
     condition = with_mask(data.x)
     for start, seen in enumerate(QUADRANTS):
         condition[start::4] = hide(data.x[start::4], QuadrantMask([seen]))
@@ -258,7 +258,7 @@ def cvae_quadrants(train: Split, steps: int) -> ConditionalVariationalAutoencode
 
 
 def labelled(data: Split) -> Inputs:
-    """Images and their labels."""
+    """Return images and their labels."""
     return Inputs(data.x, data.y)
 
 
@@ -302,7 +302,7 @@ def gan(train: Split, steps: int) -> GAN:
             layers.Reshape(shape),
         ]
     )
-    # Without dropout D wins within an epoch, and all samples become one.
+    # Without dropout D wins within an epoch, and all samples become equal.
     discriminator = keras.Sequential(
         [
             keras.Input(shape),
@@ -358,18 +358,18 @@ def vae_faces(train: Split, steps: int) -> VariationalAutoencoder:
         posterior="diagonal",
         output_activation="sigmoid",
     )
-    # A smile is a few pixels: it is worth its nats once σ has become small.
+    # A smile is a few pixels: coding it pays only after σ has become small.
     model = VariationalAutoencoder(*networks, likelihood=Normal(0.1, learned=True))
     model.compile(optimizer=adam(2e-3, steps))
     return model
 
 
 def find(name: str, dataset: str | None = None) -> tuple[Recipe, str, str]:
-    """A recipe, its data set, and what its preset is called.
+    """Return a recipe, its data set, and the name of its preset.
 
     Args:
-        name: Of the recipe, such as `"vae_2"`, or of a preset, such as `"vae_2_mnist"`.
-        dataset: The data set; by default the name's, or else strokes or faces.
+        name: Name of a recipe, such as `"vae_2"`, or of a preset, such as `"vae_2_mnist"`.
+        dataset: Name of the data set; by default that of the name, or else strokes or faces.
     """
     for data in (*DIGITS, "faces"):
         if name.endswith(f"_{data}") and name not in RECIPES:

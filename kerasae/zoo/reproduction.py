@@ -1,7 +1,7 @@
-"""A reproduction: a published number, and what it takes to see it come out of our own models.
+"""A reproduction: a published number, and the work that finds it with our own models.
 
-run     reproduction → numbers, curves and a picture in a folder, resumable after a kill
-card    the folder of one → a page with both numbers
+run     reproduction → numbers, curves and a picture in a folder; resumable
+card    the folder of a reproduction → a page with both numbers
 """
 
 import inspect
@@ -46,14 +46,14 @@ PARTS = {  # of the entry of a run
 
 @dataclass(frozen=True)
 class Published:
-    """A number that stands somewhere else, and what of ours would agree with it.
+    """A published number, and the condition under which ours agrees with it.
 
     Args:
-        value: The number.
-        mark: How it is known, one of `MARKS`.
-        within: How far from it ours may be; `None` where it is a bound or only stands beside.
-        at_most: What ours must not exceed, where the number is one to be reached.
-        note: What must be known to compare the two.
+        value: Published number.
+        mark: Kind of evidence for it, one of `MARKS`.
+        within: Greatest difference of ours; `None` if it is a bound or only for comparison.
+        at_most: Upper bound of ours, if the number is one to be reached.
+        note: Note for the comparison of the two.
     """
 
     value: float
@@ -63,21 +63,21 @@ class Published:
     note: str = ""
 
     def agrees(self, ours: float) -> bool:
-        """Whether a number of ours is what this one asks for."""
+        """Return whether a number of ours agrees with this one."""
         limit = np.inf if self.at_most is None else self.at_most
         return ours <= limit and (self.within is None or abs(ours - self.value) <= self.within)
 
 
 @dataclass
 class Work:
-    """What a reproduction works with, and where it leaves what it found.
+    """The data and settings of a reproduction, and its results.
 
     Args:
-        train: The training split of MNIST, `None` where there is no need for it.
-        test: The test split.
-        seed: Of weights, order and noise.
-        fast: Whether a first idea is enough.
-        folder: Where training keeps its state.
+        train: Training split of MNIST, `None` if it is not needed.
+        test: Test split of MNIST, `None` if it is not needed.
+        seed: Seed of weights, order and noise.
+        fast: If True, a first idea is enough.
+        folder: Folder for the state of the training.
         verbose: As in `fit`.
     """
 
@@ -92,7 +92,7 @@ class Work:
     seconds: float = 0.0
 
     def amount(self, fast: int, full: int) -> int:
-        """`fast` or `full`, as was asked."""
+        """Return `fast` or `full`, by the budget."""
         return fast if self.fast else full
 
     def fit(
@@ -104,15 +104,16 @@ class Work:
         train: Callable[..., Any] = resumable_fit,
         **options,
     ) -> Any:
-        """Builds a model from the seed and trains it, going on where an earlier call was stopped.
+        """Build a model from the seed and train it; resume an interrupted training.
 
         Args:
-            name: Of the training, another one for each: its curve is called so.
-            build: Makes and compiles the model.
+            name: Name of the training and its curve, a different one for each.
+            build: Function that makes and compiles the model.
             x: Examples.
             y: Targets.
-            train: Does the training, called as `resumable_fit` is, and returns its history.
-            options: Of `train`.
+            train: Function with the arguments of `resumable_fit` that trains, and returns the
+                history.
+            options: Options of `train`.
         """
         keras.utils.set_random_seed(self.seed)
         model, folder = build(), self.folder / name
@@ -130,7 +131,7 @@ class Work:
         self.seconds += watch.seconds
         if "loss" in history:
             self.histories[name] = history
-        else:  # of training in phases: a curve for each
+        else:  # training in phases: a curve for each
             for key in history:
                 if key.endswith("_loss"):
                     phase = key.removesuffix("_loss").replace("_", " ")
@@ -140,17 +141,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How a published number is reproduced.
+    """The reproduction of published numbers.
 
     Args:
-        work: Trains what it must and returns name to number.
-        source: Where the number stands.
-        setting: Data, split, how grey values are read, estimator.
-        published: Name of a number to what was published.
-        trend: Whether our numbers show what the source says, be they as good or not.
-        needs_mnist: Whether it takes the real MNIST.
-        trend_only: Whether the setting is another one, smaller, so that numbers do not compare.
-        fell_short: Why numbers were not reached, for the card.
+        work: Function that does the training and returns numbers by name.
+        source: Publication of the numbers.
+        setting: Data, split, meaning of grey values, estimator.
+        published: Published numbers by name.
+        trend: Function that returns whether our numbers show the trend of the source.
+        needs_mnist: If True, it needs the real MNIST.
+        trend_only: If True, the setting is smaller than the source's, so numbers do not compare.
+        fell_short: Reason why numbers were not reached, for the card.
     """
 
     work: Callable[[Work], dict[str, float]]
@@ -164,21 +165,21 @@ class Reproduction:
 
     @property
     def name(self) -> str:
-        """As the function that does the work is called."""
+        """Return the name of the function that does the work."""
         return self.work.__name__
 
     @property
     def title(self) -> str:
-        """What the function says that it reproduces."""
+        """Return the first line of the function's docstring."""
         return title_of(self.work)
 
     @property
     def story(self) -> str:
-        """The rest of what it says: what it took."""
+        """Return the rest of the function's docstring."""
         return "\n".join(inspect.getdoc(self.work).splitlines()[2:])
 
     def verdict(self, runs: list[dict[str, Any]]) -> str:
-        """What runs have shown: `reproduced`, `trend reproduced` or `fell short`."""
+        """Return the result of runs: `reproduced`, `trend reproduced` or `fell short`."""
         numbers = [entry["numbers"] for entry in runs]
         if not all(self.trend(each) for each in numbers):
             return "fell short"
@@ -196,15 +197,15 @@ def run(
     seed: int = 0,
     verbose: Any = "auto",
 ) -> dict[str, Any]:
-    """Runs a reproduction on the backend at hand and adds it to the folder of its runs.
+    """Run a reproduction on the current backend and add it to the folder of its runs.
 
-    Killed, and called again with the same arguments, it goes on with the last epoch.
+    A call with the same arguments resumes an interrupted run after its last epoch.
 
     Args:
         reproduction: One of `kerasae.zoo.reproductions.REPRODUCTIONS`.
-        folder: Of its runs, its pictures and its card.
-        budget: `"full"` or `"fast"`.
-        seed: Of the weights, the order and the noise.
+        folder: Folder of its runs, its pictures and its card.
+        budget: Either `"full"` or `"fast"`.
+        seed: Seed of the weights, the order and the noise.
         verbose: As in `fit`.
 
     Returns:
@@ -226,7 +227,7 @@ def _run(
     work = Work(train, test, seed, budget == "fast", state, verbose)
     begun = time.monotonic()
     numbers = reproduction.work(work)
-    elsewhere = time.monotonic() - begun  # of this call: training before a kill is in `seconds`
+    elsewhere = time.monotonic() - begun  # of this call; `work.seconds` includes earlier calls
     entry = {
         "backend": keras.backend.backend(),
         "version": presets.backend_version(),
@@ -251,7 +252,7 @@ def _run(
             files.write(path, picture)
         path = file_of_run(folder, budget, seed)
         files.write(folder / CARD, card(reproduction, folder, {path: entry}))
-        # The numbers last: a run counts from the moment when they are there.
+        # The numbers are written last, because a run is done when they are there.
         files.write(path, json.dumps(entry, indent=2) + "\n")
     if state.exists():  # not if nothing was trained
         shutil.rmtree(state)
@@ -266,23 +267,23 @@ def _drawn(picture: Any) -> bytes:
 
 
 def file_of_run(folder: Path, budget: str, seed: int) -> Path:
-    """Where a run on the backend at hand is kept."""
+    """Return the file of a run on the current backend."""
     return folder / f"{keras.backend.backend()}-{budget}-{seed}.json"
 
 
 def _state_of_run(folder: Path, budget: str, seed: int) -> Path:
-    """Return where a run on the backend at hand keeps its checkpoints."""
+    """Return the folder for the checkpoints of a run on the current backend."""
     return folder / f".{file_of_run(folder, budget, seed).stem}"
 
 
 def is_done(folder: Path, budget: str, seed: int) -> bool:
-    """Return whether a run on the backend at hand has ended, with all its numbers written.
+    """Return whether a run on the current backend has ended, with all its numbers written.
 
-    A run that was killed, or whose file cannot be read, is not done: `run` does it again.
+    A run that was interrupted, or whose file cannot be read, is not done: `run` does it again.
 
     Args:
-        folder: Of the reproduction's runs.
-        budget: `"full"` or `"fast"`.
+        folder: Folder of the reproduction's runs.
+        budget: Either `"full"` or `"fast"`.
         seed: As in `run`.
     """
     entry = _entry(file_of_run(folder, budget, seed))
@@ -290,11 +291,11 @@ def is_done(folder: Path, budget: str, seed: int) -> bool:
 
 
 def runs(folder: Path, new: Mapping[Path, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """The runs that count: the full ones, or where there is none, the fast ones.
+    """Return the entries of the full runs, or of the fast ones if there is no full one.
 
     Args:
-        folder: Of the runs.
-        new: Path to entry of runs that are not written yet.
+        folder: Folder of the runs.
+        new: Entries of runs that are not written yet, by path.
     """
     found = dict(new or {})
     for path in folder.glob("*-*-*.json"):
@@ -314,7 +315,7 @@ def runs(folder: Path, new: Mapping[Path, dict[str, Any]] | None = None) -> list
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
-    """Return what a run has left in a file, or `None` if there is no file or it is not whole."""
+    """Return the entry of a run in a file, or `None` if there is no file or it is not whole."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -328,11 +329,11 @@ def _entry(path: Path) -> dict[str, Any] | None:
 def card(
     reproduction: Reproduction, folder: Path, new: Mapping[Path, dict[str, Any]] | None = None
 ) -> str:
-    """The page of a reproduction: both numbers, every run, and what it took.
+    """Return the page of a reproduction: both numbers, every run, and the story.
 
     Args:
-        reproduction: Which one.
-        folder: Of its runs.
+        reproduction: The reproduction.
+        folder: Folder of its runs.
         new: As in `runs`.
     """
     entries = runs(folder, new)
@@ -373,11 +374,11 @@ def card(
 
 
 def table(reproductions: Mapping[str, Reproduction], folder: Path = SHIPPED) -> str:
-    """Every reproduction that was run: the published number beside ours.
+    """Return the table of all reproductions that were run: published numbers beside ours.
 
     Args:
-        reproductions: Name to reproduction.
-        folder: Of their folders.
+        reproductions: Reproductions by name.
+        folder: Folder that contains theirs.
     """
     lines = ["| result | number | published | ours | |", "|---|---|--:|--:|---|"]
     for name, reproduction in reproductions.items():

@@ -1,6 +1,6 @@
-"""The reproductions: published numbers, and how ours come about.
+"""The reproductions of published numbers.
 
-Each is a function from `Work` to numbers over the public API; what stands in the decorator is data.
+Each is a function from `Work` to numbers over the public API; the decorator holds its data.
 `python -m kerasae reproduce NAME` runs one on the real MNIST.
 """
 

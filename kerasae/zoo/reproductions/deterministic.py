@@ -70,7 +70,7 @@ def identity_8_3_8(work: Work) -> dict[str, float]:
     02 counts over a hundred networks. The book shows one network, with eight.
     """
     x, target = toys.identity(8), toys.identity(8, 0.1, 0.9)
-    often = 50  # times through the patterns in an epoch of `fit`, whose begin and end cost more
+    often = 50  # passes over the patterns in an epoch of `fit`, to save the overhead of epochs
     # A fast run takes all eight at a time, at eight times the rate: nearly the same path.
     together = work.amount(8, 1)
 
@@ -189,7 +189,7 @@ def deep_autoencoder(work: Work) -> dict[str, float]:
 
 
 def shifted(x: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images, moved by at most one pixel; what comes in is black.
+    """Shift images by at most one pixel; new pixels are black.
 
     Example:
 
@@ -203,13 +203,13 @@ def shifted(x: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def principal_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of flattened examples, and the axes of their covariance, the longest first."""
+    """Return the mean of flattened examples, and their principal axes, the longest first."""
     flat = x.reshape(len(x), -1)
     mean = flat.mean(axis=0)
     return mean, np.linalg.eigh((flat - mean).T @ (flat - mean))[1][:, ::-1]
 
 
 def projected(x: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Examples, laid onto the plane through the mean along the axes."""
+    """Project examples onto the plane through the mean along the axes."""
     flat = x.reshape(len(x), -1) - mean
     return (flat @ axes @ axes.T + mean).reshape(x.shape)

@@ -209,7 +209,7 @@ def stacked_denoising(work: Work) -> dict[str, float]:
 def tied_sigmoids(
     x: np.ndarray, epochs: int, units: tuple[int, ...] = (500,), **options
 ) -> StackedAutoencoder:
-    """Layers of tied sigmoid units, compiled for so many epochs of each in batches of 128."""
+    """Return a compiled stack of tied sigmoid units, for `epochs` in batches of 128."""
     model = StackedAutoencoder(
         units=units, activation="sigmoid", input_shape=x.shape[1:], **options
     )
@@ -221,17 +221,17 @@ def tied_sigmoids(
 def layer_by_layer(
     model: StackedAutoencoder, x: np.ndarray, y: None, *, folder: Path, **options
 ) -> keras.callbacks.History:
-    """One layer after the other, each by the cross entropy of what comes from below."""
+    """Train one layer after the other, each by the cross entropy of its input."""
     losses = ["binary_crossentropy"] * model.depth
     return model.fit_layerwise(x, loss=losses, resume=folder, **options)
 
 
 def error_on_test(classifier: Classifier, work: Work) -> float:
-    """The share of test images that get another label than theirs, in per cent."""
+    """Return the share of wrongly classified test images, in per cent."""
     return 100 * float(np.mean(classifier.classify(work.test.x) != work.test.y))
 
 
 def mean_jacobian_norm(encoder: keras.Model, x: np.ndarray) -> float:
-    """The mean over examples of ‖∂f/∂x‖_F."""
+    """Return the mean over examples of ‖∂f/∂x‖_F."""
     squared = keras.ops.convert_to_numpy(derivatives.squared_jacobian_norm(encoder, x))
     return float(np.sqrt(squared).mean())

@@ -1,4 +1,4 @@
-"""All reproductions by name, and how a function becomes one."""
+"""All reproductions by name, and the decorator that makes one of a function."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Function = Callable[[Work], dict[str, float]]
 
 
 def reproduction(**data) -> Callable[[Function], Function]:
-    """Makes a reproduction of a function that does the work, and of its data."""
+    """Make a reproduction of a function that does the work, and of its data."""
 
     def decorated(work):
         REPRODUCTIONS[work.__name__] = Reproduction(work, **data)
@@ -20,7 +20,7 @@ def reproduction(**data) -> Callable[[Function], Function]:
 
 
 def find(name: str) -> Reproduction:
-    """A reproduction by its name.
+    """Return a reproduction by its name.
 
     Args:
         name: One of `REPRODUCTIONS`.

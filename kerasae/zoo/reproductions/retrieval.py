@@ -105,7 +105,7 @@ def binary_codes_for_search(work: Work) -> dict[str, float]:
 
 
 def quantising_rotation(components: np.ndarray, seed: int, times: int = 50) -> np.ndarray:
-    """The rotation R that brings V R near to its signs B: min ‖B − V R‖², by B and R in turn."""
+    """Return the rotation R that minimizes ‖B − V R‖², B = sign(V R), by B and R in turn."""
     size = components.shape[1]
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
     for _ in range(times):

@@ -58,14 +58,14 @@ def importance_weighting(work: Work) -> dict[str, float]:
 
 
 def binarised(x: np.ndarray, *seed: int) -> np.ndarray:
-    """Black and white pixels, white with the probability that the grey value says."""
+    """Draw black and white pixels, white with the probability of the grey value."""
     return (np.random.default_rng(seed).random(x.shape, "float32") < x).astype("float32")
 
 
 def freshly_binarised(
     model: keras.Model, x: np.ndarray, y: None, *, epochs: int, seed: int, **options
 ) -> keras.callbacks.History:
-    """Trains as `resumable_fit`, but each epoch draws the pixels anew and is a phase of its own."""
+    """Train as `resumable_fit` does, but each epoch draws the pixels anew and is its own phase."""
     whole = keras.callbacks.History()
     whole.history = {"loss": []}
     for phase in range(1, epochs + 1):
@@ -248,10 +248,10 @@ def quadrants_of_pyro(work: Work) -> dict[str, float]:
 
 
 def hidden(condition: np.ndarray) -> np.ndarray:
-    """1 for each pixel that a condition does not show, else 0."""
+    """Return 1 for each pixel that a condition does not show, else 0."""
     return 1 - condition[..., -1]
 
 
 def gain(ours: Mapping[str, float], seen: int) -> float:
-    """By how many nats the code is better than none, with so many quadrants seen."""
+    """Return by how many nats the code improves, for a number of seen quadrants."""
     return ours[f"{seen} seen, deterministic"] - ours[f"{seen} seen, variational"]
