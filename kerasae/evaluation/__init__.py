@@ -1,1 +1,1 @@
-"""What the models learned, measured."""
+"""Measures of trained models and their outputs."""

@@ -1,4 +1,4 @@
-"""Arithmetic with codes: the way from one to another, directions with a meaning, analogies.
+"""Arithmetic with codes: paths between codes, attribute vectors, analogies.
 
     z(t) = r(t) [m cos((t − ½)ω) + d sin((t − ½)ω)]     on the sphere; ω is the angle between the
                                                         directions u₀ and u₁ of the ends, m and d
@@ -26,12 +26,12 @@ from kerasae.evaluation.factors import columns
 
 
 def straight(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
-    """Points on the straight lines from some codes to others, both ends included.
+    """Return points on the straight lines from codes to other codes, both ends included.
 
     Args:
-        start: Where the lines begin, `(n, …)`.
-        end: Where they end, as many.
-        steps: Points on each line.
+        start: Codes at which the lines begin, `(n, …)`.
+        end: Codes at which they end, `(n, …)`.
+        steps: Number of points on each line.
 
     Returns:
         Array of shape `(n, steps, …)`.
@@ -47,15 +47,15 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
 
 
 def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
-    """Codes on the shortest arcs between codes, evenly spaced in angle, lengths in between.
+    """Return points on the shortest arcs between codes, evenly spaced in angle.
 
-    The lengths go straight from one to the other, r(t) = (1 − t) ‖z₀‖ + t ‖z₁‖. A code of length 0
+    Lengths are interpolated linearly, r(t) = (1 − t) ‖z₀‖ + t ‖z₁‖. A code of length 0
     has no direction and takes the other one's.
 
     Args:
         start: Codes at which the arcs begin, `(n, …)`.
-        end: Codes at which they end, as many.
-        steps: Points on each arc, both ends included.
+        end: Codes at which they end, `(n, …)`.
+        steps: Number of points on each arc, both ends included.
 
     Returns:
         Array of shape `(n, steps, …)`; its ends are the given codes exactly.
@@ -71,8 +71,8 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     length_0, length_1 = (_norm(codes) for codes in (flat_start, flat_end))
     u_0, u_1 = _unit(flat_start), _unit(flat_end)
     u_0, u_1 = np.where(length_0 > 0, u_0, u_1), np.where(length_1 > 0, u_1, u_0)
-    # The sum and the difference of two unit vectors are orthogonal; either may vanish, and the
-    # angle from their lengths is exact where the arc cosine of u₀ · u₁ is not.
+    # The sum and the difference of two unit vectors are orthogonal, and either may vanish. The
+    # angle from their lengths is also exact where the arc cosine of u₀ · u₁ is not.
     middle, across = u_1 + u_0, u_1 - u_0
     opposite = np.flatnonzero((_norm(middle) < 1e-6) & (_norm(across) > 0))
     if opposite.size:
@@ -94,22 +94,22 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
 def attribute_vector(
     codes: np.ndarray, has: np.ndarray, others: np.ndarray | Mapping[str, np.ndarray] | None = None
 ) -> np.ndarray:
-    """The direction of an attribute: the mean code with it minus the mean code without.
+    """Return the direction of an attribute: the mean code with it minus the mean code without.
 
-    Where attributes go together in the data (most who smile wear glasses), that difference holds a
-    share of each. With `others` the vector is the attribute's coefficient in a linear regression
+    If attributes are correlated in the data (most who smile wear glasses), that difference contains
+    a share of each. With `others` the vector is the attribute's coefficient in a linear regression
 
         z ≈ b + v · has + W · others
 
-    which compares examples that are alike in the others, and is the difference of means where there
-    are none. Averaging the differences within groups of equal others would need examples with
-    and without in every group, of which there are too many as soon as there are a few others.
+    which compares examples that agree in the others; without others it is the difference of means.
+    An average of the differences within groups of equal others would need examples with and
+    without the attribute in every group, and a few others already make too many groups.
 
     Args:
-        codes: `(n, …)`.
-        has: Whether an example has the attribute, booleans `(n,)`.
-        others: Attributes to hold still: numbers `(n,)` or `(n, k)`, or names to values, such as
-            a split's `factors` without the one asked for, where whole numbers are categories.
+        codes: Codes, `(n, …)`.
+        has: True for each example with the attribute, booleans `(n,)`.
+        others: Attributes to keep constant: numbers `(n,)` or `(n, k)`, or values by name, such as
+            a split's `factors` without this attribute, where whole numbers are categories.
 
     Returns:
         Array of one code's shape.
@@ -135,7 +135,7 @@ def attribute_vector(
         )
     others = columns("others", {} if others is None else others, len(codes))
     design = np.hstack([np.ones((len(codes), 1)), others])
-    # v is what a regression on `has` finds once the others are taken out of it (Frisch & Waugh).
+    # v is the coefficient of the residual of `has` after regression on the others (Frisch & Waugh).
     rest = has - design @ np.linalg.lstsq(design, has.astype(float), rcond=None)[0]
     if np.sum(rest**2) < 1e-9 * len(codes):
         raise ValueError(
@@ -146,14 +146,14 @@ def attribute_vector(
 
 
 def analogy(having: np.ndarray, lacking: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """Gives others what some have: the mean of picked codes, `having` − `lacking` + `onto`.
+    """Transfer an attribute by the means of selected codes: `having` − `lacking` + `onto`.
 
-    A single picked code gives unclear pictures; the mean of three of a kind is stable.
+    A single selected code gives unclear pictures; the mean of three of a kind is stable.
 
     Args:
-        having: Codes of samples picked for an attribute (smiling women), `(n, …)`.
-        lacking: Codes of samples like these without it (neutral women).
-        onto: Codes of samples that are to have it (neutral men).
+        having: Codes of samples with an attribute (smiling women), `(n, …)`.
+        lacking: Codes of similar samples without it (neutral women).
+        onto: Codes of samples that receive it (neutral men).
 
     Returns:
         One code (of a smiling man).
@@ -179,14 +179,14 @@ def analogy(having: np.ndarray, lacking: np.ndarray, onto: np.ndarray) -> np.nda
 def around(
     centre: np.ndarray, noise: float = 0.25, rows: int = 3, columns: int = 3, seed: int = 0
 ) -> np.ndarray:
-    """A grid of codes around a centre, which is in the middle; the others have noise added.
+    """Return a grid of codes with a centre in the middle, and the centre plus noise elsewhere.
 
     Args:
         centre: One code.
-        noise: The noise is uniform between minus this and this.
-        rows: Of the grid, an odd number.
-        columns: Of the grid, an odd number.
-        seed: Of the noise.
+        noise: Bound of the noise, which is uniform between −`noise` and `noise`.
+        rows: Number of rows of the grid, odd.
+        columns: Number of columns of the grid, odd.
+        seed: Seed of the noise.
 
     Returns:
         Array of shape `(rows · columns, …)`, row by row, ready to be decoded.
@@ -227,6 +227,6 @@ def _norm(codes: np.ndarray) -> np.ndarray:
 
 
 def _unit(codes: np.ndarray) -> np.ndarray:
-    """Each divided by its length, or 0."""
+    """Divide each code by its length; a code of length 0 stays 0."""
     norm = _norm(codes)
     return codes / np.where(norm > 0, norm, 1)

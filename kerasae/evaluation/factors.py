@@ -12,7 +12,7 @@ from kerasae import checks
 
 
 def named(name: str, values: Any, count: int) -> dict[str, np.ndarray]:
-    """Factors by name, each of shape `(count,)`, checked.
+    """Return factors by name, each of shape `(count,)`, checked.
 
     Example:
 
@@ -34,7 +34,7 @@ def named(name: str, values: Any, count: int) -> dict[str, np.ndarray]:
 
 
 def is_category(values: np.ndarray) -> bool:
-    """Whether a factor names a kind and does not measure.
+    """Return whether a factor is a category and not a measurement.
 
     Example:
 
@@ -45,7 +45,7 @@ def is_category(values: np.ndarray) -> bool:
 
 
 def one_hot(values: np.ndarray) -> np.ndarray:
-    """One column for each kind that occurs, 1 where it does.
+    """Return one column for each kind that occurs, 1 where it does.
 
     Example:
 
@@ -57,7 +57,7 @@ def one_hot(values: np.ndarray) -> np.ndarray:
 
 
 def columns(name: str, values: Any, count: int) -> np.ndarray:
-    """Factors by name, or plain numbers `(count,)` or `(count, k)`, as columns to regress on.
+    """Return factors by name, or numbers `(count,)` or `(count, k)`, as columns of a regression.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What a code holds and what it is good for.
+"""Measures of codes: accuracy of probes, active units, and how factors are encoded.
 
     linear probe          W = arg min Σᵢ ‖yᵢ − Wᵀ(hᵢ − h̄) − ȳ‖² + ridge · n · s̄² ‖W‖²,
                           ŷ(h) = arg max Wᵀ(h − h̄) + ȳ
@@ -31,21 +31,21 @@ def linear_probe(
     test_labels: np.ndarray,
     ridge: float = 1e-3,
 ) -> float:
-    """The accuracy of a linear classifier that was fitted to codes, on other codes.
+    """Return the accuracy of a linear classifier on new codes after a fit to given codes.
 
-    One least-squares fit against all classes at once. The ridge is relative to the code's own
-    scale: multiplying a code by a number changes nothing. Without a ridge no invertible linear
-    map changes anything, as long as there are more examples than numbers.
+    It is one least-squares fit for all classes. The ridge is relative to the scale of the code, so
+    the result does not depend on that scale. Without a ridge it is invariant to every invertible
+    linear map, if there are more examples than numbers in a code.
 
     Args:
-        codes: `(n, …)`, to fit to; flattened to one vector per example.
-        labels: `(n,)` integers.
-        test_codes: `(m, …)`, to measure on.
-        test_labels: `(m,)` integers.
+        codes: Codes for the fit, `(n, …)`; flattened to one vector per example.
+        labels: Labels of the codes, `(n,)` integers.
+        test_codes: Codes for the measure, `(m, …)`.
+        test_labels: Labels of the test codes, `(m,)` integers.
         ridge: Penalty on the weights, at least 0.
 
     Returns:
-        The share of the test labels that are read off right.
+        The share of correctly classified test codes.
 
     Example:
 
@@ -76,13 +76,13 @@ def linear_probe(
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
-    """Which units of a code depend on the input: those whose mean E[z_j|x] varies with x.
+    """Return which units of a code depend on the input: those whose mean E[z_j|x] varies with x.
 
-    A unit that the decoder does not use falls back to its prior: its mean is the same for all x.
+    The posterior of a unit that the decoder does not use is its prior, with equal means for all x.
 
     Args:
-        means: Of the posteriors of examples, `(n, …)`, at least two.
-        threshold: How large the variance over the examples is, at least, of an active unit.
+        means: Means of the posteriors of at least two examples, `(n, …)`.
+        threshold: Least variance over the examples of an active unit.
 
     Returns:
         Booleans of one code's shape; their sum is the number of active units.
@@ -101,15 +101,15 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
 def aggregated_moments(
     means: np.ndarray, log_variances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the codes of all examples together, q(z) = mean over x of q(z|x).
+    """Return mean and covariance of the codes of all examples, q(z) = mean over x of q(z|x).
 
         E[z] = E[μ],   Cov[z] = Cov[μ] + E[diag σ²]
 
-    Where the model fits its prior N(0, I), they are 0 and I.
+    If the model fits its prior N(0, I), they are 0 and I.
 
     Args:
-        means: μ, of diagonal normal posteriors, `(n, size)`.
-        log_variances: log σ², as many.
+        means: Means μ of diagonal normal posteriors, `(n, size)`.
+        log_variances: Logarithms of their variances, log σ², `(n, size)`.
 
     Returns:
         Arrays of shape `(size,)` and `(size, size)`.
@@ -131,21 +131,21 @@ def aggregated_moments(
 def variance_explained(
     codes: np.ndarray, factors: Mapping[str, np.ndarray], examples: int = 2000, seed: int = 0
 ) -> dict[str, float]:
-    """How much of each true factor can be read off the codes: R² on examples not fitted to.
+    """Return R² of each true factor as predicted from codes, on examples outside the fit.
 
-    Read by kernel ridge regression, linear or with Gaussians of one of four widths. The kernel and
-    the ridge are those of the smallest leave-one-out error among the examples fitted to.
+    The prediction is a kernel ridge regression, linear or with Gaussians of one of four widths.
+    Kernel and ridge are those of the smallest leave-one-out error among the examples of the fit.
 
     Args:
-        codes: `(n, …)`, at least 20.
-        factors: Names to values `(n,)`, such as a split's `factors`. Whole numbers are categories:
-            of these it is the variance of the one-hot columns, all together, that is explained.
-        examples: How many to use at most, half to fit to and half to measure on.
-        seed: Of the split into halves.
+        codes: Codes of at least 20 examples, `(n, …)`.
+        factors: Values `(n,)` by name, such as a split's `factors`. Whole numbers are categories,
+            whose variance is that of all one-hot columns together.
+        examples: Largest number of examples, half for the fit and half for the measure.
+        seed: Seed of the split into halves.
 
     Returns:
-        R² of each factor: 1 where it is known from the code, about 0 where the code says nothing,
-        a little below if what was fitted was chance.
+        R² of each factor: 1 if the code determines it, about 0 if the code has no information on
+        it, a little below 0 if the fit is due to chance.
 
     Example:
 
@@ -177,7 +177,7 @@ def variance_explained(
 
 
 class InformationGap(NamedTuple):
-    """How much each factor has a unit of its own; see `mutual_information_gap`."""
+    """The information gap between units of each factor; see `mutual_information_gap`."""
 
     score: float
     gaps: dict[str, float]
@@ -187,23 +187,23 @@ class InformationGap(NamedTuple):
 def mutual_information_gap(
     codes: np.ndarray, factors: Mapping[str, np.ndarray], bins: int = 20
 ) -> InformationGap:
-    """Disentanglement: whether each true factor is told by one unit and by no other.
+    """Measure disentanglement: how much more one unit informs about a factor than any other.
 
-        gap(v) = (I(z_j; v) − max_{i≠j} I(z_i; v)) / H(v),   j the unit that tells most of v
+        gap(v) = (I(z_j; v) − max_{i≠j} I(z_i; v)) / H(v),   j the unit with the most information
 
-    Units, and factors that are measured, are cut at their quantiles into bins that hold equally
-    many examples: no rising function of a unit changes anything. What chance adds to a mutual
-    information, about bins² / 2n nats, mostly cancels in the gap: use some thousand examples.
+    Units and continuous factors are cut at their quantiles into bins of equally many examples, so
+    the gap is invariant to increasing functions of a unit. Chance adds about bins² / 2n nats to a
+    mutual information, which mostly cancels in the gap: use some thousand examples.
 
     Args:
-        codes: `(n, …)`, of at least two units.
-        factors: Names to values `(n,)`, such as a split's `factors`. Whole numbers are categories.
-        bins: How many, at most. Edges that cut through clusters of a unit cost some score: where
-            a factor has four values with noise, use four bins.
+        codes: Codes of at least two units, `(n, …)`.
+        factors: Values `(n,)` by name, such as a split's `factors`. Whole numbers are categories.
+        bins: Largest number of bins. Edges inside clusters of a unit lower the score: if a factor
+            has four values with noise, use four bins.
 
     Returns:
         The `score`, which is the mean of the `gaps` of the factors (1 if each has a unit of its
-        own, 0 if each is spread evenly over two units or more, or told by none), and for each
+        own, 0 if each is spread evenly over two units or more, or over none), and for each
         factor the `information` of all units, I(z_j; v) / H(v), `(units,)`.
 
     Example:
@@ -233,15 +233,15 @@ def mutual_information_gap(
 def _kernel_ridge(
     codes: np.ndarray, targets: np.ndarray, new_codes: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
-    """Targets of new codes: K' (K + λI)⁻¹ Y, K and λ chosen for each factor.
+    """Predict the targets of new codes, K' (K + λI)⁻¹ Y, with K and λ chosen for each factor.
 
     The leave-one-out residuals are (K + λI)⁻¹ Y / diag (K + λI)⁻¹ (Rasmussen & Williams, "Gaussian
     processes for machine learning", 2006, section 5.4.2).
     """
     centre, spread = codes.mean(axis=0), codes.std(axis=0)
     codes, new_codes = codes - centre, new_codes - centre
-    # Gaussians see the code as it is: a unit that hardly varies must not be blown up to the size
-    # of the others. For the linear kernel it must, since no scale matters to a linear function.
+    # Gaussian kernels use unscaled codes, so that near-constant units stay negligible. The linear
+    # kernel standardizes them, because no scale matters to a linear function.
     scale = np.where(spread > 1e-7 * spread.max(), spread, np.inf)
     kernels = [lambda a, b: (a / scale) @ (b / scale).T / codes.shape[1]]
     size = 2 * np.sum(spread**2)  # the mean squared distance between two codes
@@ -268,13 +268,13 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _binned(values: np.ndarray, bins: int) -> np.ndarray:
-    """The bin of each value, cut at the quantiles; equal values share one."""
+    """Return the bin of each value, cut at the quantiles; equal values share one."""
     edges = np.unique(np.quantile(values, np.arange(1, bins) / bins))
     return np.searchsorted(edges, values, side="right")
 
 
 def _mutual_information(first: np.ndarray, second: np.ndarray) -> float:
-    """I = Σ p(a, b) log (p(a, b) / p(a) p(b)) of two lists of small whole numbers, in nats."""
+    """Return I = Σ p(a, b) log (p(a, b) / p(a) p(b)) of two lists of whole numbers, in nats."""
     joint = np.zeros((first.max() + 1, second.max() + 1))
     np.add.at(joint, (first, second), 1 / len(first))
     apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
@@ -283,7 +283,7 @@ def _mutual_information(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _codes_and_factors(codes: Any, factors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Codes as float64 of shape (n, size) and the factors, none of them constant, checked."""
+    """Return codes as float64 of shape (n, size) and the factors, none constant, checked."""
     codes = pairs.vectors("codes", codes)
     factors = named("factors", factors, len(codes))
     if not factors:
@@ -299,7 +299,7 @@ def _codes_and_factors(codes: Any, factors: Any) -> tuple[np.ndarray, dict[str, 
 def _pair(
     codes_name: str, codes: np.ndarray, labels_name: str, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes as float64 of shape (n, size) and labels as (n,), checked."""
+    """Return codes as float64 of shape (n, size) and labels as (n,), checked."""
     codes, labels = pairs.vectors(codes_name, codes), checks.to_numpy(labels_name, labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
