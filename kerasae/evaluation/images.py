@@ -1,12 +1,12 @@
-"""How good samples are: their distance from the data, copies, modes, sharpness.
+"""Measures of samples: distance from the data, copying, modes, sharpness.
 
     energy distance     D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖
     MMD                 M² = E k(x, x') + E k(y, y') − 2 E k(x, y),   k a mean of Gaussians
     Fréchet             F² = ‖μ − ν‖² + tr(Σ + T − 2 (Σ T)^½)
 
-The first two are 0 for equal distributions and for no others. They are estimated without bias: two
-sets from one distribution give 0 on average, now and then less. The third compares means and
-covariances of features, and is biased upwards by an amount that falls with the number of samples.
+The first two are 0 for equal distributions only. They are estimated without bias: two sets from one
+distribution give 0 on average, sometimes less. The third compares means and covariances of
+features, and has an upward bias that falls with the number of samples.
 
 Székely & Rizzo, "Energy statistics: a class of statistics based on distances" (2013); Gretton et
 al., "A kernel two-sample test" (2012); Heusel et al., "GANs trained by a two time-scale update
@@ -26,9 +26,9 @@ Similarity = Callable[[np.ndarray], np.ndarray]  # of squared distances
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """The energy distance between two sample sets, D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖.
+    """Estimate the energy distance of two sample sets, D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖.
 
-    For how far from 0 chance takes it, see `two_sample`.
+    For its values by chance, see `two_sample`.
 
     Args:
         x: Samples `(n, …)`, at least two.
@@ -45,9 +45,9 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def mmd(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None = None) -> float:
-    """The squared maximum mean discrepancy, M² = E k(x, x') + E k(y, y') − 2 E k(x, y).
+    """Estimate the squared maximum mean discrepancy, M² = E k(x, x') + E k(y, y') − 2 E k(x, y).
 
-    The kernel k is a mean of Gaussians. For how far from 0 chance takes it, see `two_sample`.
+    The kernel k is a mean of Gaussians. For its values by chance, see `two_sample`.
 
     Args:
         x: Samples `(n, …)`, at least two.
@@ -66,7 +66,7 @@ def mmd(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None = None)
 
 
 class TwoSample(NamedTuple):
-    """A distance beside what chance gives; see `two_sample`."""
+    """A distance beside its values by chance; see `two_sample`."""
 
     distance: float
     chance: float
@@ -76,21 +76,21 @@ class TwoSample(NamedTuple):
 def two_sample(
     x: np.ndarray, y: np.ndarray, distance: str = "energy", permutations: int = 200, seed: int = 0
 ) -> TwoSample:
-    """Whether two sample sets differ by more than chance: a permutation test.
+    """Test by permutations whether two sample sets differ by more than chance.
 
-    Both sets are mixed and split anew, again and again. If they came from one distribution, the
-    distance between them would be like those between the mixed sets.
+    Both sets are mixed and split many times. If they come from one distribution, the distance
+    between them is like the distances between the mixed sets.
 
     Args:
         x: Samples `(n, …)`, at least two.
         y: Samples `(m, …)`, at least two.
-        distance: `"energy"` or `"mmd"`.
-        permutations: How many splits.
-        seed: Of the splits.
+        distance: Either `"energy"` or `"mmd"`.
+        permutations: Number of splits.
+        seed: Seed of the splits.
 
     Returns:
         The `distance`; `chance`, which 95 % of the mixed sets' distances do not exceed; the
-        `p_value`, the share of them (and of the sets as they came) that reaches the distance.
+        `p_value`, the share of them (and of the original sets) that reaches the distance.
 
     Example:
 
@@ -117,17 +117,17 @@ def two_sample(
 def frechet_distance(
     x: np.ndarray, y: np.ndarray, network: str | keras.Model | None = "digits"
 ) -> float:
-    """The squared Fréchet distance between two sets of images, in the features of a network.
+    """Return the squared Fréchet distance of two sets of images, in the features of a network.
 
-    Each set is summed up by the mean and the covariance of its features. What is known as FID is
-    this with the features of another network. Numbers can be compared where the network, the
-    real images and the number of samples are the same, and only there.
+    Each set is represented by the mean and the covariance of its features. FID is this distance
+    with the features of another network. Numbers can be compared only if the network, the real
+    images and the number of samples are the same.
 
     Args:
         x: Images `(n, …)`, more than there are features.
         y: Images `(m, …)`, more than there are features.
         network: `"digits"` or `"faces"` (see `kerasae.evaluation.networks`, 64 features each), a
-            model of yours that gives a vector for each image, or `None` if x and y are features.
+            model that returns a vector for each image, or `None` if x and y are features.
 
     Example:
 
@@ -150,16 +150,16 @@ def frechet_distance(
 def frechet_of_normals(
     mean_x: np.ndarray, covariance_x: np.ndarray, mean_y: np.ndarray, covariance_y: np.ndarray
 ) -> float:
-    """The squared Fréchet distance of two normal distributions, ‖μ − ν‖² + tr(Σ + T − 2 (Σ T)^½).
+    """Return the squared Fréchet distance of two normals, ‖μ − ν‖² + tr(Σ + T − 2 (Σ T)^½).
 
     It is their squared Wasserstein-2 distance. (Σ T)^½ has the trace of (Σ^½ T Σ^½)^½, which is the
-    sum of the singular values of Σ^½ T^½: symmetric roots only, and none of a difference.
+    sum of the singular values of Σ^½ T^½, so only roots of symmetric matrices are needed.
 
     Args:
-        mean_x: μ, `(d,)`.
-        covariance_x: Σ, `(d, d)`.
-        mean_y: ν, `(d,)`.
-        covariance_y: T, `(d, d)`.
+        mean_x: Mean μ, `(d,)`.
+        covariance_x: Covariance Σ, `(d, d)`.
+        mean_y: Mean ν, `(d,)`.
+        covariance_y: Covariance T, `(d, d)`.
 
     Example:
 
@@ -185,12 +185,12 @@ def frechet_of_normals(
 def nearest(
     samples: np.ndarray, training: np.ndarray, count: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The training examples that are nearest to samples, to look at beside them.
+    """Find the training examples that are nearest to samples.
 
     Args:
-        samples: `(n, …)`.
-        training: `(m, …)`, examples of the same shape.
-        count: How many neighbours, the nearest first.
+        samples: Samples `(n, …)`.
+        training: Examples of the same shape, `(m, …)`.
+        count: Number of neighbours, the nearest first.
 
     Returns:
         Indices into `training` and Euclidean distances, both `(n, count)`.
@@ -207,7 +207,7 @@ def nearest(
     indices, distances = [], []
     for start, squares in pairs.squared_distances(samples, training):
         found = np.argpartition(squares, count - 1, axis=1)[:, :count]
-        # Once more by differences, in which a copy is at distance 0.
+        # Computed again from differences, because a copy then has distance 0.
         chunk = samples[start : start + len(found)]
         exact = np.stack(
             [np.linalg.norm(chunk - training[column], axis=1) for column in found.T], axis=1
@@ -219,7 +219,7 @@ def nearest(
 
 
 class Copying(NamedTuple):
-    """Whether samples are copies; see `copying`."""
+    """Evidence that samples are copies; see `copying`."""
 
     share: float
     error: float
@@ -229,23 +229,23 @@ class Copying(NamedTuple):
 def copying(
     samples: np.ndarray, training: np.ndarray, held_out: np.ndarray, seed: int = 0
 ) -> Copying:
-    """Whether samples are nearer to the training examples than to others of the same kind.
+    """Measure whether samples are nearer to training examples than to held-out examples.
 
-    A model that learned the distribution has no reason to prefer the examples that it saw to
-    those that it did not: half of its samples are nearer to either. Of the larger set as many
-    examples are drawn as the smaller one has, for among more there is a nearer one.
+    If a model has learned the distribution, half of its samples are nearer to either set. The
+    larger set is reduced to the size of the smaller one by a random draw, because a larger set has
+    nearer examples.
 
     Args:
-        samples: `(n, …)`, drawn from the model.
-        training: Examples that it was trained on.
-        held_out: Examples of the same distribution that it was not trained on.
-        seed: Of what is drawn from the larger set.
+        samples: Samples of the model, `(n, …)`.
+        training: Examples on which the model was trained.
+        held_out: Other examples of the same distribution.
+        seed: Seed of the draw from the larger set.
 
     Returns:
         The `share` of samples that are nearer to a training example, ½ of the ties included; its
-        standard `error` around ½ where nothing is copied, which knows that samples share their
-        neighbours; and the `ratio`, the median of the distance to the nearest training example
-        over that to the nearest held-out one: 1 where nothing is copied, 0 for copies.
+        standard `error` around ½ if nothing is copied, which allows for neighbours that samples
+        share; and the `ratio`, the median of the distance to the nearest training example over
+        that to the nearest held-out one: 1 if nothing is copied, 0 for copies.
 
     Example:
 
@@ -267,8 +267,8 @@ def copying(
         [column[:, 0] for column in nearest(samples, part)] for part in (training, held_out)
     )
     nearer = np.where(to_seen == to_new, 0.5, to_seen < to_new)
-    # If it is chance which half of all examples was trained on, the share is Σⱼ cⱼ sⱼ / n, where cⱼ
-    # samples have example j as the nearest of all, and sⱼ says whether j is in the drawn half.
+    # If chance decides which half of all examples is the training set, the share is Σⱼ cⱼ sⱼ / n:
+    # cⱼ samples have example j as the nearest of all, and sⱼ is 1 if j is in that half, else 0.
     counts = np.bincount(np.where(to_seen < to_new, seen, size + new), minlength=2 * size)
     variance = np.var(counts) * size**2 / (2 * size - 1)
     positive = np.maximum(to_new, np.finfo(float).tiny)
@@ -280,7 +280,7 @@ def copying(
 
 
 class Modes(NamedTuple):
-    """Which modes samples cover; see `modes_covered`."""
+    """The modes that samples cover; see `modes_covered`."""
 
     covered: int
     counts: np.ndarray
@@ -288,7 +288,7 @@ class Modes(NamedTuple):
 
 
 def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least: int = 1) -> Modes:
-    """How many known modes a sample set covers, and how many of its samples lie in one.
+    """Count the known modes that a sample set covers, and the samples that lie in one.
 
     A sample belongs to the nearest centre, and is good if it lies within the radius of it: three
     standard deviations hold 98.9 % of a round normal distribution in two dimensions.
@@ -297,13 +297,13 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
     (2017).
 
     Args:
-        samples: `(n, …)`.
-        centres: Of the modes, `(modes, …)`.
-        radius: How far from its centre a good sample may lie.
-        least: How many good samples cover a mode.
+        samples: Samples `(n, …)`.
+        centres: Centres of the modes, `(modes, …)`.
+        radius: Greatest distance of a good sample from its centre.
+        least: Least number of good samples of a covered mode.
 
     Returns:
-        How many modes are `covered`; the `counts` of good samples, `(modes,)`; the `quality`,
+        The number of `covered` modes; the `counts` of good samples, `(modes,)`; the `quality`,
         which is the share of good samples.
 
     Example:
@@ -319,14 +319,14 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
 
 
 def gradient_energy(images: np.ndarray) -> np.ndarray:
-    """How sharp images are: the mean squared difference between neighbouring pixels.
+    """Measure the sharpness of images: the mean squared difference between neighbouring pixels.
 
         mean over pixels of (x_{i+1,j} − x_{i,j})² + (x_{i,j+1} − x_{i,j})²
 
-    An average of several answers is less sharp than each of them is.
+    An average of several images is less sharp than each of them.
 
     Args:
-        images: `(n, height, width)` or `(n, height, width, channels)`.
+        images: Images, `(n, height, width)` or `(n, height, width, channels)`.
 
     Returns:
         Array of shape `(n,)`.
@@ -353,9 +353,9 @@ def gradient_energy(images: np.ndarray) -> np.ndarray:
 def _distances(
     x: np.ndarray, y: np.ndarray, similarity: Similarity, splits: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """E k(a, a') + E k(b, b') − 2 E k(a, b) for splits of x and y together into a and b.
+    """Return E k(a, a') + E k(b, b') − 2 E k(a, b) for splits of all samples into a and b.
 
-    A split is the indices of a. With −‖x − y‖ for k this is the energy distance.
+    A split is the indices of a. If k is −‖x − y‖, this is the energy distance.
     """
     both, n, m = np.concatenate([x, y]), len(x), len(y)
     inside = np.zeros((len(both), len(splits)))
@@ -363,7 +363,7 @@ def _distances(
         inside[split, column] = 1
     total, to_a, within = 0.0, 0.0, 0.0
     for start, squares in pairs.squared_distances(both, both, later=True):
-        k = np.triu(similarity(squares), 1)  # each pair once, and none of a sample with itself
+        k = np.triu(similarity(squares), 1)  # each pair once, and no sample with itself
         rows = inside[start : start + len(k)]
         sums = k @ inside[start:]
         total += 2 * k.sum()
@@ -379,7 +379,7 @@ def _minus_distance(squares: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None) -> Similarity:
-    """The kernel, a mean of Gaussians of several widths."""
+    """Return the kernel, a mean of Gaussians of several widths."""
     if bandwidths is None:
         some = np.concatenate([x[:500], y[:500]])
         squares = np.concatenate([part for _, part in pairs.squared_distances(some, some)])
@@ -392,13 +392,13 @@ def _gaussian(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float] | None) 
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root; eigenvalues that rounding took below 0 count as 0."""
+    """Return the symmetric square root; eigenvalues below 0 by rounding count as 0."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def _samples(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two sample sets as float64 of shape (n, size), checked."""
+    """Return two sample sets as float64 of shape (n, size), checked."""
     x, y = pairs.pair("x", x, "y", y)
     for name, samples in (("x", x), ("y", y)):
         if len(samples) < 2:

@@ -1,8 +1,8 @@
-"""What an encoder sees of the data's manifold: the singular values of its Jacobian.
+"""The data's manifold as an encoder represents it: the singular values of its Jacobian.
 
     f(x) ≈ f(x₀) + J (x − x₀),    J = ∂f/∂x at x₀ = U diag(σ) Vᵀ
 
-A contractive encoder keeps few σ large. Their right singular vectors, columns of V, are the
+A contractive encoder has few large σ. Their right singular vectors, columns of V, are the
 directions of the input that move the code: the tangents of the manifold of the data.
 
 Rifai et al., "The manifold tangent classifier" (2011).
@@ -22,12 +22,12 @@ Encoder = Callable[[Any], Any]
 
 
 def spectrum(encoder: Encoder, x: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """The singular values of ∂f/∂x at each point, the largest first.
+    """Return the singular values of ∂f/∂x at each point, the largest first.
 
     Args:
-        encoder: f, a Keras model (as it is outside training) or a function of a batch.
+        encoder: Encoder f, a Keras model (in inference mode) or a function of a batch.
         x: Points, `(n, …)`.
-        batch_size: Points at a time; a Jacobian is held for each.
+        batch_size: Number of points at a time; a Jacobian is held for each.
 
     Returns:
         Array of shape `(n, min(code, input))`.
@@ -43,16 +43,16 @@ def spectrum(encoder: Encoder, x: np.ndarray, batch_size: int = 16) -> np.ndarra
 
 
 def tangents(encoder: Encoder, x: np.ndarray, count: int, batch_size: int = 16) -> np.ndarray:
-    """The directions of the input that move the code most: right singular vectors of ∂f/∂x.
+    """Return the right singular vectors of ∂f/∂x: the inputs' directions that move the code most.
 
     Args:
-        encoder: f, a Keras model (as it is outside training) or a function of a batch.
+        encoder: Encoder f, a Keras model (in inference mode) or a function of a batch.
         x: Points, `(n, …)`.
-        count: Directions at each point, by falling singular value.
-        batch_size: Points at a time; a Jacobian is held for each.
+        count: Number of directions at each point, by falling singular value.
+        batch_size: Number of points at a time; a Jacobian is held for each.
 
     Returns:
-        Array of shape `(n, count, …)`: orthonormal at each point, with a sign that means nothing.
+        Array of shape `(n, count, …)`: orthonormal at each point, with arbitrary signs.
 
     Example:
 
@@ -72,12 +72,12 @@ def tangents(encoder: Encoder, x: np.ndarray, count: int, batch_size: int = 16) 
 
 
 def participation_ratio(singular_values: np.ndarray) -> np.ndarray:
-    """How many singular values count: (Σ σ²)² / Σ σ⁴.
+    """Return the effective number of singular values, (Σ σ²)² / Σ σ⁴.
 
-    k equal values and nothing else give k. Where all are 0 it is 0.
+    It is k for k equal values and zeros, and 0 if all are 0.
 
     Args:
-        singular_values: `(…, size)`.
+        singular_values: Singular values, `(…, size)`.
 
     Returns:
         Array of shape `(…)`.
@@ -97,13 +97,13 @@ def participation_ratio(singular_values: np.ndarray) -> np.ndarray:
 def linearized(
     encoder: Encoder, x0: np.ndarray, x: np.ndarray, batch_size: int = 256
 ) -> np.ndarray:
-    """The code of x as the tangent plane at x₀ has it: f(x₀) + J (x − x₀).
+    """Return the code of x in the tangent plane at x₀, f(x₀) + J (x − x₀).
 
     Args:
-        encoder: f, a Keras model (as it is outside training) or a function of a batch.
+        encoder: Encoder f, a Keras model (in inference mode) or a function of a batch.
         x0: Points at which to linearize, `(n, …)`.
-        x: Points at which to take the linear function, one for each of `x0`.
-        batch_size: Points at a time.
+        x: Points at which to evaluate the linear function, one for each of `x0`.
+        batch_size: Number of points at a time.
 
     Returns:
         Array of shape `(n, …code)`.
@@ -124,14 +124,14 @@ def linearized(
 
 
 def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """How far codes move, in units of their spread: ‖h′ − h‖ / √(mean ‖h − h̄‖²).
+    """Return how far codes move, in units of their spread: ‖h′ − h‖ / √(mean ‖h − h̄‖²).
 
     It compares encoders whose codes have different scales: a code that shrinks towards 0 moves
     less, but has not become insensitive.
 
     Args:
-        codes: h of the examples, `(n, …)`.
-        moved: h′ of the same examples, with their inputs moved.
+        codes: Codes h of the examples, `(n, …)`.
+        moved: Codes h′ of the same examples after a move of their inputs.
 
     Returns:
         Array of shape `(n,)`.
@@ -150,7 +150,7 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
 
 
 def _jacobians(encoder: Encoder, x: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Batches of Jacobians, `(points, code, input)`."""
+    """Yield batches of Jacobians, `(points, code, input)`."""
     for batch in _batches(_points(encoder, "x", x), batch_size):
         jacobian = ops.convert_to_numpy(derivatives.jacobian(encoder, batch))
         yield jacobian.astype(np.float64).reshape(len(batch), -1, batch[0].size)
