@@ -1,4 +1,4 @@
-"""What the units of a code stand for, and how they are used.
+"""Measures of the units of a code: preferred inputs, sparseness, saturation.
 
     x* = arg max h_j(x),  ‖x‖ = 1        the input that most excites unit j; for h = φ(xW + b)
                                          with a rising φ it is W_j / ‖W_j‖
@@ -25,10 +25,10 @@ from kerasae.evaluation.pairs import vectors
 
 
 def first_layer_features(encoder: keras.Model) -> np.ndarray:
-    """The inputs of norm 1 that most excite the units of the first layer, W_j / ‖W_j‖.
+    """Return the inputs of norm 1 that most excite the units of the first layer, W_j / ‖W_j‖.
 
     Args:
-        encoder: Its first layer, after layers that only reshape or that act in training only,
+        encoder: Encoder whose first layer, after layers that only reshape or act in training only,
             is a `keras.layers.Dense` with a rising activation: sigmoid, tanh, ReLU, linear, …
 
     Returns:
@@ -61,22 +61,22 @@ def most_exciting(
     input_shape: tuple[int, ...] | None = None,
     batch_size: int = 1024,
 ) -> np.ndarray:
-    """The inputs of norm 1 that most excite units of a code, by projected gradient ascent.
+    """Find the inputs of norm 1 that most excite units of a code, by projected gradient ascent.
 
     From random points of the unit sphere, x ← P(x + η ∇h_j/‖∇h_j‖), where P scales to norm 1.
-    A step that does not raise h_j is taken back; η doubles with each that does, and halves with
-    each that does not. Where the encoder ends in a rising activation, what it is given is
-    followed instead of what it gives: the maximum is the same, and no unit is saturated or off.
+    A step that does not raise h_j is undone; η doubles after each step that does, and halves
+    after each that does not. If the last activation is known to be rising, its input is maximized
+    instead of its output: the maximizer is the same, and no unit is saturated or off.
 
     Args:
         encoder: Any encoder; each number of its code is a unit.
-        units: Their positions in the code (in the flattened one), or `None` for all.
-        starts: Points to start from, for each unit.
-        steps: How many steps each takes.
-        seed: Of the points to start from.
-        every_start: Whether to return where each start ended, not only the best.
-        input_shape: Of one input, where the encoder does not know it.
-        batch_size: Inputs at a time.
+        units: Positions of the units in the flattened code, or `None` for all.
+        starts: Number of starting points for each unit.
+        steps: Number of steps from each starting point.
+        seed: Seed of the starting points.
+        every_start: If True, return the result of each start, not only the best.
+        input_shape: Shape of one input, if the encoder does not know it.
+        batch_size: Number of inputs at a time.
 
     Returns:
         Array of shape `(units, …input)`, or `(units, starts, …input)`, the best first.
@@ -113,7 +113,7 @@ def most_exciting(
 
 
 class ActivationStatistics(NamedTuple):
-    """How the units of a code are used; see `activation_statistics`."""
+    """Statistics of the units of a code; see `activation_statistics`."""
 
     mean: np.ndarray
     inactive: np.ndarray
@@ -126,17 +126,17 @@ class ActivationStatistics(NamedTuple):
 def activation_statistics(
     codes: np.ndarray, inactive: float = 0.0, tolerance: float = 0.0
 ) -> ActivationStatistics:
-    """How much each unit is active over the examples, and each example's code over the units.
+    """Measure the activity of each unit over the examples, and of each code over the units.
 
     Sparseness is Treves–Rolls', S = (1 − (mean |a|)² / mean a²) / (1 − 1/n) with a the code less
-    its inactive value: 0 where all n numbers are equally active, 1 where a single one is. It is
-    0 as well where none is, which says as little.
+    its inactive value: 0 if all n numbers are equally active, 1 if a single one is. It is also 0
+    if none is active.
 
     Args:
-        codes: `(n, …)`, at least two examples; flattened to one vector per example.
-        inactive: The value of an inactive unit: 0, or −1 for tanh codes.
-        tolerance: How far from it still counts as inactive; 0 counts exact values only, as ReLU,
-            L1 and top-k make them.
+        codes: Codes of at least two examples, `(n, …)`; flattened to one vector per example.
+        inactive: Value of an inactive unit: 0, or −1 for tanh codes.
+        tolerance: Greatest distance from it of an inactive unit; 0 counts exact values only, as
+            ReLU, L1 and top-k make them.
 
     Returns:
         For each unit, `(units,)`: its `mean` activation, the share of examples at which it is
@@ -171,18 +171,18 @@ def activation_statistics(
 def saturation(
     codes: np.ndarray, interval: tuple[float, float] = (0, 1), margin: float = 0.05
 ) -> float:
-    """The share of a code's numbers that lie near the corners of its cube.
+    """Return the share of a code's numbers that lie near the corners of its cube.
 
-    With s = (h − low) / (high − low), a number is near where s(1 − s) < m(1 − m), that is where
-    it lies within m of either end.
+    With s = (h − low) / (high − low), a number is near if s(1 − s) < m(1 − m), that is if s lies
+    within m of 0 or 1.
 
     Args:
-        codes: `(n, …)`, within the interval.
-        interval: `(low, high)`, the ends of a unit's range: `(-1, 1)` for tanh codes.
-        margin: m, between 0 and ½.
+        codes: Codes within the interval, `(n, …)`.
+        interval: Ends `(low, high)` of a unit's range: `(-1, 1)` for tanh codes.
+        margin: Margin m, between 0 and ½.
 
     Returns:
-        From 0 to 1; evenly spread activations have 2m.
+        The share, from 0 to 1; evenly spread activations have 2m.
 
     Example:
 
@@ -202,7 +202,7 @@ def saturation(
 
 
 def _climb(function: Any, x: np.ndarray, units: np.ndarray, steps: int):
-    """Where x end up after projected gradient ascent, and how high unit by unit."""
+    """Return the results of projected gradient ascent from x, and the activations there."""
     axes = (-1,) + (1,) * (x.ndim - 1)
 
     def unit(x):
@@ -226,12 +226,12 @@ def _climb(function: Any, x: np.ndarray, units: np.ndarray, steps: int):
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:
-    """Each example divided by its norm, or 0."""
+    """Divide each example by its norm; an example of norm 0 stays 0."""
     norm = np.sqrt((x.astype("float64") ** 2).sum(axis=tuple(range(1, x.ndim)), keepdims=True))
     return (x / np.where(norm > 0, norm, 1)).astype("float32")
 
 
-# Functions that never fall: what raises their input raises their output.
+# Functions that never fall: their output rises with their input, or stays.
 _RISING = [
     getattr(keras.activations, name)
     for name in (
@@ -241,7 +241,7 @@ _RISING = [
 ]
 
 
-# Layers whose activation is the last that they do; a recurrent layer's is inside.
+# Layers whose activation is their last operation; that of a recurrent layer is inside.
 _ACTIVATE_LAST = (
     keras.layers.Activation,
     keras.layers.Conv1D,
@@ -253,7 +253,7 @@ _ACTIVATE_LAST = (
 
 
 def _before_last_activation(encoder: keras.Model) -> keras.Model:
-    """The encoder without its last activation, where that is known to rise."""
+    """Return the encoder without its last activation, if that is known to rise."""
     if not getattr(encoder, "inputs", None):
         return encoder
     layer, (source, *_) = internals.origin(encoder.outputs[0])
@@ -266,7 +266,7 @@ def _before_last_activation(encoder: keras.Model) -> keras.Model:
 
 
 def _first_acting(encoder: keras.Model) -> Any:
-    """The first layer that is more than a new shape or noise in training."""
+    """Return the first layer that is more than a new shape or noise in training."""
     layers = keras.layers
     passing = (layers.InputLayer, layers.Flatten, layers.Reshape, layers.Dropout)
     for layer in encoder.layers:
@@ -278,7 +278,7 @@ def _first_acting(encoder: keras.Model) -> Any:
 
 
 def _input_shape(encoder: keras.Model, shape: Any) -> tuple[int, ...]:
-    """The sizes of one input, given or as the encoder knows them."""
+    """Return the shape of one input, given or known by the encoder."""
     checks.network("encoder", encoder)
     if shape is not None:
         return checks.sizes("input_shape", shape)
@@ -289,7 +289,7 @@ def _input_shape(encoder: keras.Model, shape: Any) -> tuple[int, ...]:
 
 
 def _sparseness(activity: np.ndarray, axis: int) -> np.ndarray:
-    """(1 − (mean a)² / mean a²) / (1 − 1/n), 0 where all are 0."""
+    """Return (1 − (mean a)² / mean a²) / (1 − 1/n), 0 if all are 0."""
     n = activity.shape[axis]
     square = np.mean(activity**2, axis=axis)
     ratio = np.where(square > 0, activity.mean(axis=axis) ** 2 / np.where(square > 0, square, 1), 1)

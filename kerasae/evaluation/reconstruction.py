@@ -1,13 +1,13 @@
-"""How near a reconstruction comes, and what one can tell from how far it stays off.
+"""Measures of reconstructions: errors, anomaly scores and their thresholds.
 
     squared         1/d Σᵢ (xᵢ − x̂ᵢ)²
     absolute        1/d Σᵢ |xᵢ − x̂ᵢ|
     cross entropy   −1/d Σᵢ [xᵢ log x̂ᵢ + (1 − xᵢ) log(1 − x̂ᵢ)]
     PSNR            10 log₁₀ (peak² / squared), in decibels
 
-Averages over the d numbers of each example, as Keras's losses are; NumPy in, NumPy out. An
-example that an autoencoder reconstructs badly is unlike what it was trained on: its error is a
-score of how anomalous it is.
+They are averages over the d numbers of each example, as Keras's losses are; NumPy in, NumPy out.
+An example that an autoencoder reconstructs badly is unlike the training examples, so its error is
+an anomaly score.
 """
 
 from typing import Any
@@ -21,11 +21,11 @@ EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
 
 
 def reconstruction_error(x: Any, reconstruction: Any, kind: str = "squared") -> np.ndarray:
-    """The error of each example, `(n,)`.
+    """Return the error of each example, `(n,)`.
 
     Args:
         x: Examples, `(n, …)`.
-        reconstruction: As many of the same shape.
+        reconstruction: Their reconstructions, of the same shape.
         kind: `"squared"`, `"absolute"` or `"cross_entropy"`, which needs values in [0, 1].
 
     Example:
@@ -46,11 +46,11 @@ def reconstruction_error(x: Any, reconstruction: Any, kind: str = "squared") -> 
 
 
 def squared_error(x: Any, reconstruction: Any) -> float:
-    """‖x − x̂‖², the sum over an example's numbers, the mean over the examples.
+    """Return ‖x − x̂‖², the sum over an example's numbers, the mean over the examples.
 
     Args:
-        x: The originals, `(n, …)`.
-        reconstruction: Of the same shape.
+        x: Originals, `(n, …)`.
+        reconstruction: Reconstructions of the same shape.
 
     Example:
 
@@ -62,12 +62,12 @@ def squared_error(x: Any, reconstruction: Any) -> float:
 
 
 def psnr(x: Any, reconstruction: Any, peak: float = 1.0) -> np.ndarray:
-    """The peak signal-to-noise ratio of each example in decibels, `(n,)`.
+    """Return the peak signal-to-noise ratio of each example in decibels, `(n,)`.
 
     Args:
         x: Examples, `(n, …)`.
-        reconstruction: As many of the same shape; infinitely good where they are equal.
-        peak: The largest value a pixel can have.
+        reconstruction: Their reconstructions, of the same shape; if equal, the result is infinite.
+        peak: Largest possible value of a pixel.
 
     Example:
 
@@ -82,13 +82,13 @@ def psnr(x: Any, reconstruction: Any, peak: float = 1.0) -> np.ndarray:
 
 
 def hidden_pixel_error(x: Any, reconstruction: Any, mask: Any) -> np.ndarray:
-    """The squared error of each example where it was hidden, averaged there, `(n,)`.
+    """Return the mean squared error of each example over its hidden numbers, `(n,)`.
 
     Args:
-        x: Examples, `(n, …)`, as they are and not as they were shown.
-        reconstruction: As many of the same shape.
+        x: Examples without hidden numbers, `(n, …)`.
+        reconstruction: Their reconstructions, of the same shape.
         mask: True (or 1) where a number was hidden; of the shape of `x`, or of a shape that
-            stretches to it: one mask for all, or one for all channels of a pixel.
+            broadcasts to it: one mask for all, or one for all channels of a pixel.
 
     Example:
 
@@ -115,10 +115,10 @@ def hidden_pixel_error(x: Any, reconstruction: Any, mask: Any) -> np.ndarray:
 
 
 def anomaly_scores(model: Any, x: Any, kind: str = "squared") -> np.ndarray:
-    """How badly a model reconstructs each example, `(n,)`: the higher, the stranger.
+    """Return the reconstruction error of each example, `(n,)`: high for anomalous ones.
 
     Args:
-        model: Anything with a `reconstruct`, such as an `Autoencoder`.
+        model: Any model with `reconstruct`, such as an `Autoencoder`.
         x: Examples.
         kind: As in `reconstruction_error`.
 
@@ -138,11 +138,11 @@ def anomaly_scores(model: Any, x: Any, kind: str = "squared") -> np.ndarray:
 
 
 def anomaly_threshold(scores: Any, quantile: float = 0.95) -> float:
-    """The score above which an example counts as anomalous: a quantile of normal ones' scores.
+    """Return the score above which an example is anomalous: a quantile of normal scores.
 
     Args:
-        scores: Scores of examples known to be normal, not trained on where there are enough.
-        quantile: Share of them that shall stay below; 1 − quantile are false alarms.
+        scores: Scores of normal examples, outside the training set if there are enough.
+        quantile: Share of them below the threshold; 1 − quantile are false alarms.
 
     Example:
 
@@ -154,13 +154,13 @@ def anomaly_threshold(scores: Any, quantile: float = 0.95) -> float:
 
 
 def auc(scores: Any, anomalous: Any) -> float:
-    """The area under the ROC curve: P(an anomalous example scores above a normal one).
+    """Return the area under the ROC curve: P(an anomalous example scores above a normal one).
 
     Ties count for one half (Mann & Whitney); 0.5 is chance, 1 is perfect.
 
     Args:
-        scores: `(n,)` numbers, higher for what is thought anomalous.
-        anomalous: `(n,)` truths, True (or 1) for the anomalous ones.
+        scores: Scores, `(n,)`, high for examples that are expected to be anomalous.
+        anomalous: Truths, `(n,)`, True (or 1) for the anomalous ones.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Information retrieval: the neighbours of a code stand for the relatives of its example.
+"""Information retrieval: neighbours of a code, and measures by the labels of their examples.
 
     real codes      d(h, h') = ‖h − h'‖
     binary codes    d(b, b') = Σᵢ [bᵢ ≠ b'ᵢ]      Hamming, 8 bits to a byte: XOR and count
@@ -6,10 +6,10 @@
     precision at k            share of relatives (same label) among the k nearest
     average precision         mean of the precision at r over the ranks r of all relatives
 
-Hamming distances tie a lot, and what comes first among equals is chance. Here both measures are
-their expected values over all orders of equals, so that the order of the database is of no
-account. A group of s equals, r of them relatives, behind p examples with R relatives adds to the
-sum of precisions
+Hamming distances have many ties, and the order of equals is chance. Here both measures are their
+expected values over all orders of equals, so they do not depend on the order of the database. A
+group of s equals, r of them relatives, behind p examples with R relatives adds to the sum of
+precisions
 
     Σᵢ (r/s) · (R + 1 + (i − 1)(r − 1)/(s − 1)) / (p + i)      i = 1 … s
 
@@ -34,13 +34,13 @@ TIE = 1e-10
 
 
 def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
-    """Bits: which numbers of a code lie above the threshold.
+    """Return the bits of codes: True for numbers above the threshold.
 
-    A code comes out binary if it is a sigmoid's, with noise before it in training: only values
-    deep in the sigmoid's two ends carry anything through the noise. Cross entropy between the
-    input and its reconstruction does the rest. Batch normalisation before the noise keeps every
-    bit alive, as often 1 as 0. Much noise and a decoder of one layer make near codes the codes of
-    near pictures, also after long training.
+    Codes of a sigmoid become binary by noise before the sigmoid in training, because only values
+    near its two ends carry information through the noise. The loss is the cross entropy between
+    the input and its reconstruction. Batch normalization before the noise makes each bit 1 about
+    as often as 0. With much noise and a decoder of one layer, near codes are those of similar
+    pictures, also after long training.
 
     ```python
     import keras
@@ -61,7 +61,7 @@ def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
     ```
 
     Args:
-        codes: `(n, …)`.
+        codes: Codes, `(n, …)`.
         threshold: One number, or one for each number of a code, such as their medians.
 
     Returns:
@@ -84,12 +84,12 @@ def binary_codes(codes: Any, threshold: Any = 0.5) -> np.ndarray:
 
 
 class Index:
-    """A database of codes that is asked for the nearest ones.
+    """A database of codes for queries of nearest neighbours.
 
     Args:
-        codes: `(n, …)`, flattened to one vector per example.
-        binary: Whether they are bits (see `binary_codes`), which are packed, 8 to a byte, and
-            compared by Hamming distance; else scikit-learn finds the neighbours.
+        codes: Codes, `(n, …)`, flattened to one vector per example.
+        binary: If True, the codes are bits (see `binary_codes`), which are packed, 8 to a byte,
+            and compared by Hamming distance; else scikit-learn finds the neighbours.
 
     Example:
 
@@ -114,15 +114,15 @@ class Index:
 
     @property
     def bytes(self) -> int:
-        """What the stored codes take, bits being packed to words of 1, 2, 4 or 8 bytes."""
+        """Return the size of the stored codes; bits are packed to words of 1, 2, 4 or 8 bytes."""
         return self._codes.nbytes
 
     def query(self, queries: Any = None, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest codes of the database, nearest first; of equal bits the earlier.
+        """Return the k nearest codes of the database, nearest first; of equal bits the earlier.
 
         Args:
             queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
-            k: How many neighbours.
+            k: Number of neighbours.
 
         Returns:
             Indices into the database and distances, both `(m, k)`.
@@ -142,15 +142,15 @@ class Index:
     def precision_at_k(
         self, labels: Any, k: int = 10, queries: Any = None, query_labels: Any = None
     ) -> float:
-        """The share of the k nearest that have the query's label, averaged over the queries.
+        """Return the share of the k nearest with the query's label, averaged over the queries.
 
-        Where more are equally far than have room among the k, each of them counts in part.
+        If more codes are equally far than fit into the k, each of them counts in part.
 
         Args:
-            labels: `(n,)`, of the database.
-            k: How many neighbours.
+            labels: Labels of the database, `(n,)`.
+            k: Number of neighbours.
             queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
-            query_labels: `(m,)`, where there are queries.
+            query_labels: Labels of the queries, `(m,)`, if there are queries.
         """
         self._enough("k", k, queries)
         ranked = self._ranked(labels, queries, query_labels)
@@ -160,14 +160,14 @@ class Index:
     def mean_average_precision(
         self, labels: Any, queries: Any = None, query_labels: Any = None
     ) -> float:
-        """The average precision over the full ranking, averaged over the queries.
+        """Return the average precision over the full ranking, averaged over the queries.
 
-        Queries without any relative in the database have none and are left out.
+        Queries without a relative in the database are left out.
 
         Args:
-            labels: `(n,)`, of the database.
+            labels: Labels of the database, `(n,)`.
             queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
-            query_labels: `(m,)`, where there are queries.
+            query_labels: Labels of the queries, `(m,)`, if there are queries.
         """
         found = []
         for size, relatives, before, earlier in self._ranked(labels, queries, query_labels):
@@ -185,13 +185,13 @@ class Index:
     def _ranked(
         self, labels: Any, queries: Any, query_labels: Any
     ) -> Iterator[tuple[np.ndarray, ...]]:
-        """For chunks of queries, at each rank: s, r, p and R of its group of equals."""
+        """Yield for chunks of queries, at each rank, s, r, p and R of its group of equals."""
         labels, query_labels = self._labelled(labels, queries, query_labels)
         for start, distances in self._distances(queries):
             order = np.argsort(distances, axis=1, kind="stable")
             ranked = np.take_along_axis(distances, order, axis=1)
             related = labels[order] == query_labels[start : start + len(order), None]
-            if queries is None:  # each code itself is the last of its ranking: away with it
+            if queries is None:  # leave out each code itself, which is the last of its ranking
                 ranked, related = ranked[:, :-1], related[:, :-1]
             apart = 0 if self.binary else TIE * ranked[:, -1:]
             first = np.ones(ranked.shape, bool)
@@ -206,9 +206,9 @@ class Index:
             yield tuple(values[group].reshape(ranked.shape) for values in each_group)
 
     def _distances(self, queries: Any) -> Iterator[tuple[int, np.ndarray]]:
-        """Chunks of queries: the first one's index, and distances (squared if real) to all codes.
+        """Yield chunks of queries: the first index, and distances (squared if real) to all codes.
 
-        Where the database asks itself, a code is further from itself than from all others.
+        If the database is the query, the distance of a code to itself is larger than all others.
         """
         codes = self._codes
         wanted = codes if queries is None else self._prepared("queries", queries)
@@ -223,7 +223,7 @@ class Index:
             yield start, found
 
     def _prepared(self, name: str, codes: Any) -> np.ndarray:
-        """Codes as vectors, of real numbers or of words of packed bits."""
+        """Return codes as vectors, of real numbers or of words of packed bits."""
         codes = checks.to_numpy(name, codes, self.size)
         codes = codes.reshape(len(codes), -1)
         if not self.binary:
@@ -245,7 +245,7 @@ class Index:
     def _labelled(
         self, labels: Any, queries: Any, query_labels: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The labels of the database and of the queries, checked."""
+        """Return the labels of the database and of the queries, checked."""
         if (queries is None) != (query_labels is None):
             raise ValueError(
                 "One of `queries` and `query_labels` is None, expected both, or neither to ask "
@@ -262,7 +262,7 @@ class Index:
         return labels.ravel(), query_labels.ravel()
 
     def _sklearn(self) -> Any:
-        """scikit-learn's neighbours of the codes."""
+        """Return scikit-learn's neighbours of the codes."""
         if self._neighbours is None:
             try:
                 from sklearn.neighbors import NearestNeighbors
@@ -289,7 +289,7 @@ def _hamming_distances(
 
 
 def _ones(words: np.ndarray) -> np.ndarray:
-    """How many bits of each word are 1."""
+    """Count the bits of each word that are 1."""
     if hasattr(np, "bitwise_count"):  # since NumPy 2
         return np.bitwise_count(words)
     return np.unpackbits(words[..., None].view(np.uint8), axis=-1).sum(axis=-1, dtype=np.uint8)

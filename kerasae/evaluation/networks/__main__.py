@@ -1,4 +1,4 @@
-"""Makes the fixed networks again: `python -m kerasae.evaluation.networks`."""
+"""Make the fixed networks again: `python -m kerasae.evaluation.networks`."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from kerasae.evaluation.networks import FEATURES, FOLDER, NAMES
 
 FILTERS = (16, 32, 32)
 
-# Name: data set, size of its images, what the network tells about them.
+# Name: data set, size of its images, the factors that the network predicts.
 RECIPES = {
     "digits": ("strokes", None, ("digit", "thickness", "slant", "rotation", "width")),
     "faces": ("faces", 32, tuple(datasets.faces.FACTORS)),
@@ -20,7 +20,7 @@ RECIPES = {
 
 
 def network(train: datasets.Split, told: tuple[str, ...]) -> keras.Model:
-    """An untrained network: images to `features` and, by name, what is told about them."""
+    """Return an untrained network: images to `features` and, by name, predictions of factors."""
     x = inputs = keras.Input(train.x.shape[1:])
     for channels in FILTERS:
         x = layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
@@ -39,7 +39,7 @@ def network(train: datasets.Split, told: tuple[str, ...]) -> keras.Model:
 
 
 def make(name: str, images: int, epochs: int, batch_size: int = 64) -> keras.Model:
-    """Trains a network and prints how well it tells what it should, on new images."""
+    """Train a network and print the quality of its predictions on new images."""
     data, size, told = RECIPES[name]
     keras.utils.set_random_seed(0)
     train, test = datasets.load(data, train=images, test=images // 10, size=size)
@@ -67,7 +67,7 @@ def make(name: str, images: int, epochs: int, batch_size: int = 64) -> keras.Mod
 
 
 def main() -> None:
-    """Makes the networks that are named, or all."""
+    """Make the network that `--only` names, or all."""
     parser = argparse.ArgumentParser(
         prog="python -m kerasae.evaluation.networks", description=__doc__
     )
