@@ -1,4 +1,4 @@
-"""How probable a latent variable model holds the data, and where its bound goes; in nats.
+"""Log-likelihood estimates of latent variable models, and the parts of their bound; in nats.
 
     log p(x) ≈ log 1/k Σ_i w_i,   w_i = p(x|z_i) p(z_i) / q(z_i|x),   z_i ~ q(z|x)
 
@@ -26,11 +26,11 @@ from kerasae.distributions import FullNormal
 
 Draw = Callable[[Any, int, keras.random.SeedGenerator], Any]
 
-NUMBERS = 2**22  # that are held at once where every code meets every posterior
+NUMBERS = 2**22  # held at once for the densities of all codes under all posteriors
 
 
 class LogLikelihood(NamedTuple):
-    """Estimates of log p(x), and how far they can be trusted; see `log_likelihood`."""
+    """Estimates of log p(x), and their errors; see `log_likelihood`."""
 
     values: np.ndarray
     errors: np.ndarray
@@ -42,24 +42,24 @@ class LogLikelihood(NamedTuple):
 def log_likelihood(
     model: keras.Model, x: Any, samples: int = 1000, batch_size: int = 1000, seed: int = 0
 ) -> LogLikelihood:
-    """Estimates log p(x) of each example by log 1/k Σ w_i; log p(x|c) where there are conditions.
+    """Estimate log p(x) of each example by log 1/k Σ w_i; log p(x|c) if there are conditions.
 
     By Jensen's inequality the estimate is too low on average, by about half its squared error.
-    That error is known from the weights themselves where they are many; where few of them carry
-    the sum (a small number of effective samples) the estimate and its error are both too low.
+    The weights themselves give that error if they are many. If few of them dominate the sum (a
+    small number of effective samples), the estimate and its error are both too low.
 
     Args:
         model: A model with `log_weights`, such as `VariationalAutoencoder`.
         x: Examples `(n, …)`, or for a conditional model its inputs by name.
-        samples: k.
-        batch_size: How many z are decoded at once.
-        seed: Of the samples; another `batch_size` draws others.
+        samples: Number k of samples of each example.
+        batch_size: Number of z that are decoded at once.
+        seed: Seed of the samples, which also depend on `batch_size`.
 
     Returns:
         For each example, `(n,)`: the estimates, `values`; their standard `errors` by the delta
-        method, √(Var w / k) / w̄, not a number for k = 1; `effective_samples`, (Σ w)² / Σ w², from
-        1 to k. Over the examples: their `mean`, and its `standard_error` as an estimate of the
-        mean over all examples there could be.
+        method, √(Var w / k) / w̄, NaN for k = 1; `effective_samples`, (Σ w)² / Σ w², from 1 to k.
+        Over the examples: their `mean`, and its `standard_error` as an estimate of the mean over
+        the data distribution.
 
     Example:
 
@@ -103,30 +103,30 @@ class Bound(NamedTuple):
 def elbo(
     model: keras.Model, x: Any, samples: int = 1, batch_size: int = 1000, seed: int = 0
 ) -> Bound:
-    """The bound of log p(x) and its parts, averages over the examples and samples of each.
+    """Estimate the bound of log p(x) and its parts, averages over examples and samples of each.
 
-    All parts are averages over the same samples z ~ q(z|x), so that the three ways to write the
-    bound agree to rounding:
+    All parts are averages over the same samples z ~ q(z|x), so the three forms of the bound agree
+    to rounding:
 
         elbo = reconstruction − kl
              = reconstruction + entropy − cross_entropy
              = reconstruction − information − marginal_kl
 
     The aggregated distribution is that of the given examples, summed over all N of them for each
-    sample: kN² densities. The information is what z says about which of the N it came from, at
-    most log N; more examples have more of it, and less marginal divergence.
+    sample: kN² densities. The information of z is about which of the N examples it came from, at
+    most log N; it rises with the number of examples, and the marginal divergence falls.
 
     Args:
         model: A `VariationalAutoencoder`, or another model with `log_densities`.
         x: Examples `(N, …)`, or for a conditional model its inputs by name.
-        samples: k, samples of each example.
-        batch_size: How many z are decoded at once.
-        seed: Of the samples; another `batch_size` draws others.
+        samples: Number k of samples of each example.
+        batch_size: Number of z that are decoded at once.
+        seed: Seed of the samples, which also depend on `batch_size`.
 
     Returns:
-        `elbo`, with its `standard_error` as an estimate of the mean over all examples there could
-        be; `reconstruction`, E log p(x|z); `kl`, E log q(z|x)/p(z), by samples, whatever the
-        prior; `entropy`, H(q(z|x)) = −E log q(z|x); `cross_entropy`, −E log p(z); `information`,
+        `elbo`, with its `standard_error` as an estimate of the mean over the data distribution;
+        `reconstruction`, E log p(x|z); `kl`, E log q(z|x)/p(z), by samples for every prior;
+        `entropy`, H(q(z|x)) = −E log q(z|x); `cross_entropy`, −E log p(z); `information`,
         I(x; z) = E log q(z|x)/q(z); `marginal_kl`, KL(q(z)‖p(z)) = E log q(z)/p(z).
 
     Example:
@@ -162,14 +162,14 @@ def elbo(
 def aggregated_samples(
     model: keras.Model, x: Any, samples: int = 1, batch_size: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """Codes from the aggregated distribution q(z) = 1/N Σ q(z|x_n): some of each example.
+    """Draw codes from the aggregated distribution q(z) = 1/N Σ q(z|x_n): some of each example.
 
     Args:
         model: A `VariationalAutoencoder`, or another model with a `posterior`.
         x: Examples `(N, …)`, or for a conditional model its inputs by name.
-        samples: How many of each example.
-        batch_size: How many are drawn at once.
-        seed: Of the samples; another `batch_size` draws others.
+        samples: Number of codes of each example.
+        batch_size: Number of codes that are drawn at once.
+        seed: Seed of the samples, which also depend on `batch_size`.
 
     Returns:
         Array of shape `(samples, N, …)`.
@@ -192,7 +192,7 @@ def aggregated_samples(
 
 
 def _draws(draw: Draw, x: Any, samples: int, batch_size: int, seed: int) -> Iterator[Any]:
-    """What is drawn for all examples, `(count, n, …)`, until there are all samples of each."""
+    """Yield draws for all examples, `(count, n, …)`, until there are all samples of each."""
     checks.positive("samples", samples)
     count = min(samples, checks.positive("batch_size", batch_size))
     generator = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
@@ -207,14 +207,14 @@ def _draws(draw: Draw, x: Any, samples: int, batch_size: int, seed: int) -> Iter
 
 
 def _batches(x: Any, size: int) -> Iterator[Any]:
-    """Some examples at a time, of an array or of several by name."""
+    """Yield some examples at a time, of an array or of several by name."""
     for start in range(0, len(keras.tree.flatten(x)[0]), size):
         rows = slice(start, start + size)
         yield keras.tree.map_structure(lambda values: ops.convert_to_tensor(values[rows]), x)  # noqa: B023
 
 
 def _log_aggregated(model: keras.Model, x: Any, z: np.ndarray, batch_size: int) -> np.ndarray:
-    """The aggregated log 1/N Σ_n q(z|x_n) at codes z `(k, N, …)`, each against every example."""
+    """Return the aggregated log 1/N Σ_n q(z|x_n) at codes z `(k, N, …)`, over every example."""
     shape = z.shape[:2]
     z = z.reshape(-1, *z.shape[2:])
     total = np.full(len(z), -np.inf)
@@ -230,7 +230,7 @@ def _log_aggregated(model: keras.Model, x: Any, z: np.ndarray, batch_size: int) 
 
 
 def _checked(model: Any, method: str, x: Any) -> Any:
-    """The examples, after a look at them and at the model."""
+    """Return the examples, after a check of them and of the model."""
     if not hasattr(model, method):
         raise ValueError(
             f"`model` is of type {type(model).__name__}, expected one with `{method}`, such as "
@@ -244,13 +244,13 @@ def _checked(model: Any, method: str, x: Any) -> Any:
 
 
 def _numbers(values: Any) -> np.ndarray:
-    """An array in float32, or as it is where it holds whole numbers, as labels are."""
+    """Return an array in float32, or unchanged if it holds whole numbers, such as labels."""
     values = ops.convert_to_numpy(values)
     return values if values.dtype.kind in "iub" else values.astype("float32")
 
 
 def _logsumexp(values: np.ndarray) -> np.ndarray:
-    """Stable log Σ exp along the first axis."""
+    """Return a stable log Σ exp along the first axis."""
     largest = values.max(axis=0)
     shift = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore"):  # log 0 = −∞ is the answer
@@ -258,5 +258,5 @@ def _logsumexp(values: np.ndarray) -> np.ndarray:
 
 
 def _standard_error(values: np.ndarray) -> float:
-    """s/√n, not a number for one value."""
+    """Return s/√n, NaN for one value."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
