@@ -125,11 +125,11 @@ def outline(text: bytes, room: float = math.inf) -> Any:
     Return `None` for a model that cannot be built without values, because it computes with them.
 
     Args:
-        text: The configuration.
-        room: How many numbers the weights of a model that cannot be built may have.
+        text: The configuration, JSON.
+        room: Largest number of weights' numbers of a model that cannot be built.
 
     Raises:
-        ValueError: If they have more.
+        ValueError: If such a model has more.
     """
     built: list[Any] = []
     made: list[keras.Variable] = []
@@ -154,7 +154,7 @@ def outline(text: bytes, room: float = math.inf) -> Any:
 
 
 def size(arrays: Arrays) -> int:
-    """Return how many numbers arrays hold."""
+    """Return the number of numbers in arrays."""
     return sum(math.prod(shape) * count for (shape, _), count in arrays.items())
 
 
@@ -199,13 +199,13 @@ class Memory(io.BytesIO):
 
 
 def content(model: keras.Model, halve: bool) -> memoryview:
-    """Return a weights file without the optimizer and, if asked for, with float32 as float16.
+    """Return a weights file without the optimizer and, if `halve` is True, float32 as float16.
 
-    Numbers that float16 has no room for are kept as they are.
+    Arrays that float16 cannot represent are kept as they are.
 
     Args:
         model: The model.
-        halve: Whether to write float16.
+        halve: If True, write float16.
     """
     saved, slimmed = Memory(), io.BytesIO()
     model.save_weights(saved)

@@ -45,7 +45,7 @@ def is_category(values: np.ndarray) -> bool:
 
 
 def one_hot(values: np.ndarray) -> np.ndarray:
-    """Return one column for each kind that occurs, 1 where it does.
+    """Return one column for each kind that occurs, 1 for its examples.
 
     Example:
 

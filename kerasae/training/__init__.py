@@ -1,1 +1,1 @@
-"""How the models learn: in greedy phases, and from where a run was killed."""
+"""Training of the models: in greedy phases, and with interrupted runs resumed."""
