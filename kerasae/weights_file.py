@@ -126,7 +126,7 @@ def outline(text: bytes, room: float = math.inf) -> Any:
 
     Args:
         text: The configuration, JSON.
-        room: Largest number of weights' numbers of a model that cannot be built.
+        room: Largest size, in numbers, of the weights of a model that cannot be built.
 
     Raises:
         ValueError: If such a model has more.
