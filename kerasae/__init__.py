@@ -9,12 +9,10 @@ from kerasae import (
     checks,
     corruptions,
     datasets,
-    distributions,
     layers,
-    likelihoods,
     nets,
     penalties,
-    priors,
+    probability,
     zoo,
 )
 from kerasae.models.adversarial import (
@@ -31,6 +29,7 @@ from kerasae.models.predictive import PredictiveSparseDecomposition
 from kerasae.models.sparse import SparseAutoencoder
 from kerasae.models.stacked import StackedAutoencoder
 from kerasae.models.variational import VariationalAutoencoder
+from kerasae.probability import likelihoods, posteriors, priors
 
 __version__ = "0.1.0"
 
@@ -52,11 +51,12 @@ __all__ = [
     "callbacks",
     "corruptions",
     "datasets",
-    "distributions",
     "layers",
     "likelihoods",
     "nets",
     "penalties",
+    "posteriors",
     "priors",
+    "probability",
     "zoo",
 ]

@@ -14,8 +14,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from kerasae import checks, posteriors
+from kerasae import checks
 from kerasae.layers import Conv2DTranspose
+from kerasae.probability import posteriors
 
 Shape = tuple[int, ...]
 
@@ -27,7 +28,7 @@ def mlp(
     activation: checks.Activation = "relu",
     code_activation: checks.Activation = "linear",
     output_activation: checks.Activation = None,
-    posterior: str | None = None,
+    posterior: str | posteriors.Posterior | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Return a fully connected encoder and decoder: input → units → code → reversed units → input.
 
@@ -127,7 +128,7 @@ def convolutional(
     activation: checks.Activation = "relu",
     code_activation: checks.Activation = "linear",
     output_activation: checks.Activation = None,
-    posterior: str | None = None,
+    posterior: str | posteriors.Posterior | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Return a convolutional encoder and its mirror image, with transposed convolutions.
 
@@ -266,7 +267,7 @@ def conditional_mlp(
     activation: checks.Activation = "relu",
     code_activation: checks.Activation = "linear",
     output_activation: checks.Activation = None,
-    posterior: str | None = "diagonal",
+    posterior: str | posteriors.Posterior | None = "diagonal",
 ) -> tuple[keras.Model, keras.Model]:
     """Return `mlp` with a condition: the encoder takes `[x, c]`, the decoder `[code, c]`.
 
@@ -449,13 +450,13 @@ def _dcgan_map(name: str, shape: Shape) -> tuple[int, int, int]:
     return height, width, halvings
 
 
-def _numbers(code_size: int, posterior: str | None) -> int:
+def _numbers(code_size: int, posterior: str | posteriors.Posterior | None) -> int:
     """Return the number of the encoder's outputs: the code, or its posterior's parameters."""
     size = checks.positive("code_size", code_size)
-    return size if posterior is None else posteriors.parameters(posterior, size)
+    return size if posterior is None else posteriors.get("posterior", posterior).parameters(size)
 
 
-def _last(activation: Any, posterior: str | None) -> Any:
+def _last(activation: Any, posterior: str | posteriors.Posterior | None) -> Any:
     """Return the decoder's last activation; the default depends on the kind of model."""
     return ("sigmoid" if posterior is None else "linear") if activation is None else activation
 

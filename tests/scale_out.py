@@ -128,9 +128,9 @@ def _model(kind):
 
     import kerasae
     from kerasae import nets
-    from kerasae.distributions import Normal
     from kerasae.models.variational import VariationalAutoencoder
     from kerasae.penalties import MeanActivation
+    from kerasae.probability import Normal
 
     class Given(Normal):
         """q(z|x) whose samples μ + σε are made of given ε."""

@@ -13,7 +13,7 @@ from kerasae.models.adversarial import (
     AdversarialAutoencoder,
     SemiSupervisedAdversarialAutoencoder,
 )
-from kerasae.priors import MixturePrior, PseudoInputs, SamplesPrior
+from kerasae.probability.priors import MixturePrior, PseudoInputs, SamplesPrior
 
 PARTS = {"reconstruction", "discriminator", "generator"}
 CLASS_PARTS = PARTS | {"class_discriminator", "class_generator", "cross_entropy", "accuracy"}

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae.distributions import (
+from kerasae.engine.derivatives import gradient
+from kerasae.probability import (
     Bernoulli,
     Categorical,
     Distribution,
@@ -13,7 +14,6 @@ from kerasae.distributions import (
     Normal,
     triangular,
 )
-from kerasae.engine.derivatives import gradient
 
 RNG = np.random.default_rng(0)
 FEW = 4000  # samples, where moments are compared

@@ -324,7 +324,7 @@ X = np.arange(12.0).reshape(6, 2)
         (lambda: frechet_distance(X, X), r"`images` has shape \(6, 2\), expected \(examples, 28"),
         (
             lambda: frechet_of_normals([0.0, 0.0], np.eye(2), [0.0, 0.0], np.eye(3)),
-            r"shapes \(2, 2\) and \(3, 3\), expected \(2, 2\)",
+            r"`covariance_y` has shape \(3, 3\), expected \(2, 2\)",
         ),
         (lambda: nearest(X, X, count=7), "`count` is 7, expected at most 6"),
         (lambda: nearest(X, X[:0]), "`training` has shape"),

@@ -282,7 +282,10 @@ Z = np.random.default_rng(0).normal(size=(30, 2))
         (lambda: active_units(Z[:1]), r"`means` has shape \(1, 2\), expected at least two"),
         (lambda: active_units(Z, threshold=-1), "`threshold` is -1"),
         (lambda: aggregated_moments(Z, Z[:, :1]), r"`log_variances` has shape \(30, 1\)"),
-        (lambda: aggregated_moments(Z, Z[:7]), "`means` has 30, `log_variances` has 7"),
+        (
+            lambda: aggregated_moments(Z, Z[:7]),
+            r"`log_variances` has shape \(7, 2\), expected \(30, 2\)",
+        ),
         (lambda: variance_explained(Z, Z), "`factors` is of type ndarray, expected names to"),
         (lambda: variance_explained(Z, {}), "`factors` is empty"),
         (lambda: variance_explained(Z, {"a": Z[:, 0] * np.nan}), r"`factors\['a'\]` holds NaN"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import distributions, nets, posteriors, priors
+from kerasae import nets, posteriors, priors, probability
 
 
 def numpy(tensor):
@@ -28,7 +28,7 @@ def test_mixture_is_the_mixture_it_was_given():
     means, stddev, weights = [[0.0, 1.0], [2.0, -1.0]], [[0.5], [2.0]], [1.0, 3.0]
     prior = built(priors.MixturePrior(means, stddev, weights))
     z = np.random.default_rng(0).normal(size=(20, 2))
-    same = distributions.Mixture(means, 2 * np.log(stddev), np.log(weights))
+    same = probability.Mixture(means, 2 * np.log(stddev), np.log(weights))
     found = numpy(prior.distribution().log_prob(z))
     np.testing.assert_allclose(found, numpy(same.log_prob(z)), rtol=1e-5)
     one = prior.component([1, 0, 1])
@@ -38,7 +38,7 @@ def test_mixture_is_the_mixture_it_was_given():
 
 def test_ring_is_the_ring():
     prior = built(priors.MixturePrior.ring(7, radius=3.0, stddev=0.2))
-    ring = distributions.Mixture.ring(7, radius=3.0, stddev=0.2)
+    ring = probability.Mixture.ring(7, radius=3.0, stddev=0.2)
     z = np.random.default_rng(0).normal(size=(20, 2))
     found, expected = numpy(prior.distribution().log_prob(z)), numpy(ring.log_prob(z))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -61,7 +61,7 @@ def test_pseudo_inputs_mix_the_posteriors():
     encoder = nets.mlp_encoder((4,), 4, (8,))
 
     def posterior(x):
-        return posteriors.distribution("diagonal", encoder(x))
+        return posteriors.Diagonal().distribution(encoder(x))
 
     z = np.random.default_rng(1).normal(size=(10, 2)).astype("float32")
     each = numpy(posterior(examples).log_prob(z[:, None]))  # (10, 3)
@@ -168,7 +168,7 @@ def test_samples_without_labels_have_no_parts_and_no_density():
     prior = built(priors.SamplesPrior(np.zeros((3, 2))))
     with pytest.raises(ValueError, match="`labels` is None, expected a label for each point"):
         prior.component(0)
-    q = distributions.Normal(np.zeros((4, 2)))
+    q = probability.Normal(np.zeros((4, 2)))
     with pytest.raises(ValueError, match="expected a distribution over the same values"):
         q.kl(prior.distribution())
     with pytest.raises(ValueError, match=r"points of shape \(2,\), but codes have \(3,\)"):

@@ -9,7 +9,7 @@ from keras import layers
 from rubbish import NUMBERS, arrays, of_type, outcome, values, verdict
 
 import kerasae
-from kerasae import callbacks, corruptions, distributions, likelihoods, nets, penalties, priors
+from kerasae import callbacks, corruptions, likelihoods, nets, penalties, priors, probability
 from kerasae.penalties import MeanActivation
 from kerasae.training.resume import random_states
 
@@ -271,11 +271,11 @@ CONSTRUCTORS = {  # with what they need
     corruptions.QuadrantMask: dict,
     penalties.MeanActivation: lambda: {"weight": 1e-3},
     penalties.Contractive: lambda: {"weight": 1e-3},
-    distributions.Normal: lambda: {"mean": [0.0, 1.0]},
-    distributions.FullNormal: lambda: {"mean": [0.0, 1.0], "factor": np.eye(2)},
-    distributions.Laplace: lambda: {"mean": [0.0, 1.0]},
-    distributions.Bernoulli: lambda: {"logits": [0.0, 1.0]},
-    distributions.Categorical: lambda: {"logits": [0.0, 1.0]},
+    probability.Normal: lambda: {"mean": [0.0, 1.0]},
+    probability.FullNormal: lambda: {"mean": [0.0, 1.0], "factor": np.eye(2)},
+    probability.Laplace: lambda: {"mean": [0.0, 1.0]},
+    probability.Bernoulli: lambda: {"logits": [0.0, 1.0]},
+    probability.Categorical: lambda: {"logits": [0.0, 1.0]},
 }
 
 

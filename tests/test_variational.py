@@ -7,7 +7,7 @@ import pytest
 from contract import assert_contract
 from keras import ops
 
-from kerasae import VariationalAutoencoder, callbacks, likelihoods, nets, priors
+from kerasae import VariationalAutoencoder, callbacks, likelihoods, nets, posteriors, priors
 
 SHAPE = (8, 8, 1)
 
@@ -37,7 +37,7 @@ MODELS = {
         corruption=keras.layers.GaussianNoise(0.1, seed=1),
     ),
     "deviation": lambda: vae(
-        "deviation",
+        posteriors.Deviation(),
         likelihood=likelihoods.Laplace(0.5),
         prior=priors.PseudoInputs(4),
         importance_samples=3,
@@ -362,7 +362,9 @@ def test_every_way_of_running_gives_the_same(x):
 def test_bad_arguments_are_one_sentence():
     encoder, decoder = nets.mlp(SHAPE, 4, (), posterior="diagonal")
     cases = {
-        "`posterior` is 'diag', expected 'diagonal', 'deviation' or 'full'": {"posterior": "diag"},
+        "`posterior` is 'diag', expected 'diagonal', 'deviation', 'full', or one": {
+            "posterior": "diag"
+        },
         "`prior` is of type str, expected one of `kerasae.priors`": {"prior": "normal"},
         "`likelihood` is 'gauss', expected 'bernoulli', 'normal', 'lap": {"likelihood": "gauss"},
         "`beta` is -1, expected a number of at least 0": {"beta": -1},

@@ -144,7 +144,8 @@ def frechet_distance(
                 f"`{name}` has {len(samples)} examples and {samples.shape[1]} features, expected "
                 "more examples than features: their covariance is singular."
             )
-    return frechet_of_normals(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
+    sigma, tau = (np.atleast_2d(np.cov(features.T)) for features in (x, y))
+    return frechet_of_normals(x.mean(0), sigma, y.mean(0), tau)
 
 
 def frechet_of_normals(

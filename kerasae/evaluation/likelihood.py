@@ -22,7 +22,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.distributions import FullNormal
+from kerasae.probability.normal import FullNormal
 
 Draw = Callable[[Any, int, keras.random.SeedGenerator], Any]
 

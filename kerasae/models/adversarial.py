@@ -26,13 +26,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, nets, priors
-from kerasae.distributions import Categorical
+from kerasae import checks, nets
 from kerasae.engine import calls
 from kerasae.engine.noise import another
 from kerasae.models import gan
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.base import Among, Batch, Outcome, Player
+from kerasae.probability import priors
+from kerasae.probability.discrete import Categorical
 
 Tensor = Any
 UNITS = (256, 256)  # hidden layers of a discriminator if none is given
@@ -73,7 +74,7 @@ class AdversarialAutoencoder(Autoencoder):
 
     >>> import numpy as np
     >>> from kerasae import nets
-    >>> from kerasae.priors import MixturePrior
+    >>> from kerasae.probability.priors import MixturePrior
     >>> networks = nets.mlp((28, 28, 1), code_size=2)
     >>> model = AdversarialAutoencoder(*networks, prior=MixturePrior.ring(), classes=10)
     >>> model.compile(loss="binary_crossentropy")

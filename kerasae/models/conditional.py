@@ -24,14 +24,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, nets, posteriors, priors
-from kerasae.distributions import Distribution
+from kerasae import checks, nets
 from kerasae.engine import internals
 from kerasae.engine.streams import predictions
 from kerasae.evaluation.arithmetic import straight
 from kerasae.models.variational import Densities, VariationalAutoencoder
+from kerasae.probability import posteriors, priors
+from kerasae.probability.distribution import Distribution
 
 Tensor = Any
+
+DIAGONAL = posteriors.Diagonal()  # a learned prior has the same form
 
 PRIORS = ("learned", "fixed", "none")
 
@@ -206,7 +209,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         if not isinstance(output, keras.KerasTensor):
             raise ValueError(f"`encoder` gives {len(output)} outputs, expected one code.")
         shape = tuple(output.shape[1:])
-        return keras.KerasTensor((None, *posteriors.code_shape(self.posterior_kind, shape)))
+        return keras.KerasTensor((None, *self.posterior_layer.code_shape(shape)))
 
     def _check_takes(self, name, place, tensor):
         network = getattr(self, name)
@@ -243,7 +246,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         """Return q(z|x, c), for a batch of examples and their conditions."""
         x = self.read(x, training)
         numbers = self.encoder([x.x, x.condition], training=training)
-        return posteriors.distribution(self.posterior_kind, numbers)
+        return self.posterior_layer.distribution(numbers)
 
     def prior_at(self, x: Any) -> Distribution:
         """Return p(z|c); for the prior "none", N(0, I), which `sample` draws from."""
@@ -251,7 +254,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
             return self.prior.distribution()
         x = self.read(x)
         numbers = self.prior_network(x.condition, training=x.training)
-        return posteriors.distribution("diagonal", numbers)
+        return DIAGONAL.distribution(numbers)
 
     def likelihood_at(self, z: Tensor, x: Any, training: bool = False) -> Distribution:
         """Return p(x|z, c), for samples z of shape (k, n, …)."""
@@ -412,9 +415,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         if self.prior_kind == "learned":
             encoded = self._encoded_array(condition, batch_size)
             numbers = predictions(self.prior_network, encoded, batch_size)
-            z = np.moveaxis(
-                _numpy(posteriors.distribution("diagonal", numbers).sample(count, seed)), 0, 1
-            )
+            z = np.moveaxis(_numpy(DIAGONAL.distribution(numbers).sample(count, seed)), 0, 1)
         else:
             z = _numpy(self.prior.distribution().sample(len(condition) * count, seed))
             z = z.reshape((len(condition), count, *z.shape[1:]))

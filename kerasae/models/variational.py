@@ -24,11 +24,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, likelihoods, posteriors, priors
-from kerasae.distributions import Distribution
+from kerasae import checks
 from kerasae.engine import calls, graphs
 from kerasae.engine.streams import predictions
 from kerasae.models.autoencoder import EncoderDecoder
+from kerasae.probability import likelihoods, posteriors, priors
+from kerasae.probability.distribution import Distribution
 
 Tensor = Any
 
@@ -65,7 +66,8 @@ class VariationalAutoencoder(EncoderDecoder):
         decoder: A Keras model from the code to the likelihood's parameters; for a Bernoulli
             likelihood these are logits: no sigmoid at the end.
         posterior: Parameters that the encoder gives: `"diagonal"` (μ, log σ²), `"deviation"`
-            (μ, σ: the decks' variant) or `"full"` (μ, B), see `kerasae.posteriors`.
+            (μ, σ: the decks' variant), `"full"` (μ, B), or one of
+            `kerasae.posteriors`.
         prior: p(z), one of `kerasae.priors`, or `None` for N(0, I).
         likelihood: p(x|z): `"bernoulli"`, `"normal"`, `"laplace"`, or one of
             `kerasae.likelihoods`.
@@ -94,7 +96,7 @@ class VariationalAutoencoder(EncoderDecoder):
         self,
         encoder: keras.Model,
         decoder: keras.Model,
-        posterior: str = "diagonal",
+        posterior: str | posteriors.Posterior = "diagonal",
         prior: priors.Prior | None = None,
         likelihood: str | likelihoods.Likelihood = "bernoulli",
         beta: float = 1.0,
@@ -104,7 +106,7 @@ class VariationalAutoencoder(EncoderDecoder):
         **kwargs,
     ) -> None:
         super().__init__(encoder, decoder, corruption, **kwargs)
-        self.posterior_kind = checks.one_of("posterior", posterior, posteriors.KINDS)
+        self.posterior_layer = posteriors.get("posterior", posterior)
         self.prior = priors.get("prior", prior)
         self.likelihood = likelihoods.get("likelihood", likelihood)
         self.importance_samples = checks.positive("importance_samples", importance_samples)
@@ -135,14 +137,15 @@ class VariationalAutoencoder(EncoderDecoder):
             )
 
     def _code(self, inputs, output):
-        shape, kind = tuple(output.shape[1:]), self.posterior_kind
+        shape, posterior = tuple(output.shape[1:]), self.posterior_layer
         expected = getattr(self.decoder, "inputs", None) and self.decoder.input_shape[1:]
-        if expected and (numbers := posteriors.parameters(kind, expected[-1])) != shape[-1]:
+        if expected and (numbers := posterior.parameters(expected[-1])) != shape[-1]:
             raise ValueError(
                 f"`encoder` gives {shape[-1]} numbers, expected {numbers}: the parameters of a "
-                f"posterior {kind!r} over the {expected[-1]} numbers that `decoder` takes."
+                f"posterior {posterior.label!r} over the {expected[-1]} numbers that `decoder` "
+                "takes."
             )
-        return keras.KerasTensor((None, *posteriors.code_shape(kind, shape)))
+        return keras.KerasTensor((None, *posterior.code_shape(shape)))
 
     # The mathematics.
 
@@ -191,7 +194,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def posterior(self, x: Tensor, training: bool = False) -> Distribution:
         """Return q(z|x), for a batch of examples."""
-        return posteriors.distribution(self.posterior_kind, calls.call(self.encoder, x, training))
+        return self.posterior_layer.distribution(calls.call(self.encoder, x, training))
 
     def prior_at(self, x: Tensor) -> Distribution:
         """Return p(z), the same for every x; in a conditional model, p(z|c)."""

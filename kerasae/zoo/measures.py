@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasae.datasets import Split
 from kerasae.evaluation import images, networks, reconstruction
-from kerasae.priors import StandardNormal
+from kerasae.probability.priors import StandardNormal
 from kerasae.zoo.catalogue import Measured
 
 

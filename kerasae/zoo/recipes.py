@@ -24,9 +24,9 @@ from kerasae import (
 from kerasae.corruptions import QUADRANTS, MaskingNoise, QuadrantMask, hide, with_mask
 from kerasae.datasets import Split
 from kerasae.datasets.load import DIGITS
-from kerasae.likelihoods import Normal
 from kerasae.penalties import Contractive, MeanActivation
-from kerasae.priors import MixturePrior
+from kerasae.probability.likelihoods import Normal
+from kerasae.probability.priors import MixturePrior
 from kerasae.zoo import measures, pictures
 from kerasae.zoo.recipe import Budget, Inputs, Recipe, images
 

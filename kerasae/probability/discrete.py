@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from kerasae.distributions.base import Distribution, Tensor, noise_shape, numbers, spread
 from kerasae.engine import noise, platform
+from kerasae.probability.distribution import Distribution, Tensor, noise_shape, numbers, spread
 
 
 class Bernoulli(Distribution):

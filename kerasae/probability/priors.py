@@ -17,21 +17,24 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks, distributions
-from kerasae.distributions import Distribution
-from kerasae.distributions.base import noise_shape
+from kerasae import checks
 from kerasae.engine import noise
+from kerasae.probability.distribution import Distribution, noise_shape
+from kerasae.probability.layer import DistributionLayer
+from kerasae.probability.mixture import Mixture
+from kerasae.probability.normal import Normal
 
 Posterior = Callable[[Any], Distribution]
 
 
-class Prior(keras.layers.Layer):
-    """A layer that holds the parameters of p(z), always in float32."""
+class Prior(DistributionLayer):
+    """A layer that holds the parameters of p(z)."""
 
     components: int | None = None  # the number of components p(z|c), which `component` returns
 
     def __init__(self, **kwargs) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(**kwargs)
+        self.built = False  # until the code's shape is known
 
     def build(self, code_shape, input_shape=None):
         """Create the weights, for codes `(None, d)` and inputs `(None, …)`."""
@@ -66,7 +69,7 @@ class StandardNormal(Prior):
     """
 
     def distribution(self, posterior=None):
-        return distributions.Normal.standard(*self.code_shape)
+        return Normal.standard(*self.code_shape)
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -107,9 +110,7 @@ class MixturePrior(Prior):
         )
         self.stddev = np.asarray(_numbers("stddev", stddev))
         if not (self.stddev.size and (self.stddev > 0).all()):
-            raise ValueError(
-                f"`stddev` is {stddev!r}, expected positive numbers."
-            )
+            raise ValueError(f"`stddev` is {stddev!r}, expected positive numbers.")
         self.weights_given = None if weights is None else _numbers("weights", weights, 1)
         if self.weights_given is not None and (
             len(self.weights_given) != self.components or not (self.weights_given > 0).all()
@@ -122,8 +123,8 @@ class MixturePrior(Prior):
 
     @classmethod
     def ring(cls, modes: int = 10, radius: float = 4.0, stddev: float = 0.5, **kwargs) -> Self:
-        """Return `kerasae.distributions.Mixture.ring` as a prior: equal modes on a circle."""
-        ring = distributions.Mixture.ring(modes, radius, stddev)
+        """Return `kerasae.probability.Mixture.ring` as a prior: equal modes on a circle."""
+        ring = Mixture.ring(modes, radius, stddev)
         return cls(ops.convert_to_numpy(ring.components.mean), stddev, **kwargs)
 
     def build(self, code_shape, input_shape=None):
@@ -164,17 +165,17 @@ class MixturePrior(Prior):
         return weight
 
     def distribution(self, posterior=None):
-        return distributions.Mixture(
+        return Mixture(
             ops.convert_to_tensor(self.mu),
             ops.convert_to_tensor(self.log_variance),
             ops.convert_to_tensor(self.logits),
         )
 
-    def component(self, index: Any) -> distributions.Normal:
+    def component(self, index: Any) -> Normal:
         """Return N(μ_c, σ_c²) of one component, or one for each number of an integer array."""
         index = ops.convert_to_tensor(index, "int32")
         means, log_variances = (ops.take(w, index, axis=0) for w in (self.mu, self.log_variance))
-        return distributions.Normal(means, log_variances, 1)
+        return Normal(means, log_variances, 1)
 
     def get_config(self) -> dict[str, Any]:
         plain = {"stddev": self.stddev, "weights": self.weights_given, "means": self.means}
@@ -253,12 +254,12 @@ class PseudoInputs(Prior):
 
     def distribution(self, posterior=None):
         q = posterior(self.inputs)
-        if not isinstance(q, distributions.Normal) or q.event_axes != 1:
+        if not isinstance(q, Normal) or q.event_axes != 1:
             raise ValueError(
                 "`prior` is PseudoInputs, but the posterior is not a diagonal normal distribution "
                 "of vectors, expected one: `posterior='diagonal'`."
             )
-        return distributions.Mixture(q.mean, q.log_variance)
+        return Mixture(q.mean, q.log_variance)
 
     def get_config(self) -> dict[str, Any]:
         own = {"count": self.count, "interval": self.interval, "seed": self.seed}

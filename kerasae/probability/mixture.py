@@ -6,7 +6,9 @@ from typing import Self
 from keras import ops
 
 from kerasae import checks
-from kerasae.distributions.base import (
+from kerasae.engine import noise
+from kerasae.probability.discrete import Categorical
+from kerasae.probability.distribution import (
     Distribution,
     Tensor,
     check_fits,
@@ -14,9 +16,7 @@ from kerasae.distributions.base import (
     numbers,
     spread,
 )
-from kerasae.distributions.discrete import Categorical
-from kerasae.distributions.normal import Normal
-from kerasae.engine import noise
+from kerasae.probability.normal import Normal
 
 
 class Mixture(Distribution):

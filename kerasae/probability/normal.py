@@ -6,7 +6,8 @@ from typing import Self
 from keras import ops
 
 from kerasae import checks
-from kerasae.distributions.base import (
+from kerasae.engine import noise
+from kerasae.probability.distribution import (
     Distribution,
     Tensor,
     broadcasts,
@@ -16,7 +17,6 @@ from kerasae.distributions.base import (
     numbers,
     spread,
 )
-from kerasae.engine import noise
 
 
 class Normal(Distribution):

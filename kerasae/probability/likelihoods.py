@@ -13,19 +13,16 @@ from typing import Any
 
 import keras
 
-from kerasae import checks, distributions
+from kerasae import checks
+from kerasae.probability import discrete, laplace, layer, normal
 
 Tensor = Any
 
 
-class Likelihood(keras.layers.Layer):
-    """A layer that turns a decoder's output into the distribution of the example, in float32."""
+class Likelihood(layer.DistributionLayer):
+    """A layer that turns a decoder's output into p(x|z)."""
 
     unit_interval = False  # if True, examples must lie in [0, 1]
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})
-        self.built = True
 
     def distribution(self, output: Tensor, event_axes: int | None = None):
         """Return p(x|z), for the decoder's output at z.
@@ -58,7 +55,7 @@ class Bernoulli(Likelihood):
     unit_interval = True
 
     def distribution(self, output, event_axes=None):
-        return distributions.Bernoulli(output, event_axes)
+        return discrete.Bernoulli(output, event_axes)
 
 
 class _Scaled(Likelihood):
@@ -101,7 +98,7 @@ class Normal(_Scaled):
         super().__init__(stddev, learned, "stddev", **kwargs)
 
     def distribution(self, output, event_axes=None):
-        return distributions.Normal(output, 2 * self.log_scale, event_axes)
+        return normal.Normal(output, 2 * self.log_scale, event_axes)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self._start, "learned": self.learned}
@@ -127,7 +124,7 @@ class Laplace(_Scaled):
         super().__init__(scale, learned, "scale", **kwargs)
 
     def distribution(self, output, event_axes=None):
-        return distributions.Laplace(output, self.log_scale, event_axes)
+        return laplace.Laplace(output, self.log_scale, event_axes)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self._start, "learned": self.learned}
@@ -141,11 +138,4 @@ def get(name: str, value: Any) -> Likelihood:
         value: `"bernoulli"`, `"normal"`, `"laplace"`, or a likelihood.
     """
     known = {"bernoulli": Bernoulli, "normal": Normal, "laplace": Laplace}
-    if isinstance(value, Likelihood):
-        return value
-    if isinstance(value, str) and value in known:
-        return known[value]()
-    raise ValueError(
-        f"`{name}` is {value!r}, expected 'bernoulli', 'normal', 'laplace', or one of "
-        "`kerasae.likelihoods`."
-    )
+    return layer.get(name, value, Likelihood, known, "kerasae.likelihoods")

@@ -1,4 +1,4 @@
-"""Distributions: the prior p(z), the posterior q(z|x) and the likelihood p(x|z).
+"""Distributions, and the layers that make them: p(z), q(z|x) and p(x|z).
 
     Normal        N(μ, diag σ²)        Bernoulli      pixels that are on or off, by logits
     FullNormal    N(μ, BBᵀ)            Categorical    one of several classes, by logits
@@ -13,6 +13,8 @@ Each distribution holds the tensors that a network gives for a batch, and has th
 
 All numbers are float32 under every precision policy, because float16 ends at 65504.
 
+`priors`, `posteriors` and `likelihoods` hold the layers that make them in a model.
+
 Shapes. The last `event_axes` axes of the parameters are one example; `log_prob` and `kl` sum
 over them. By default they are all axes but the first, which is the batch's, and at least one.
 Axes before them broadcast: with parameters `(n, d)`, `sample(k)` has the shape `(k, n, d)`, and
@@ -20,11 +22,11 @@ Axes before them broadcast: with parameters `(n, d)`, `sample(k)` has the shape 
 `(k, n, 28, 28, 1)`, need `event_axes=3`, and then accept images `(n, 28, 28, 1)`.
 """
 
-from kerasae.distributions.base import Distribution
-from kerasae.distributions.discrete import Bernoulli, Categorical
-from kerasae.distributions.laplace import Laplace
-from kerasae.distributions.mixture import Mixture
-from kerasae.distributions.normal import FullNormal, Normal, triangular
+from kerasae.probability.discrete import Bernoulli, Categorical
+from kerasae.probability.distribution import Distribution
+from kerasae.probability.laplace import Laplace
+from kerasae.probability.mixture import Mixture
+from kerasae.probability.normal import FullNormal, Normal, triangular
 
 __all__ = [
     "Bernoulli",

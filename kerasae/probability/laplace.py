@@ -4,14 +4,14 @@ import math
 
 from keras import ops
 
-from kerasae.distributions.base import (
+from kerasae.engine import noise
+from kerasae.probability.distribution import (
     Distribution,
     Tensor,
     check_fits,
     noise_shape,
     numbers,
 )
-from kerasae.engine import noise
 
 
 class Laplace(Distribution):
