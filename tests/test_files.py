@@ -145,6 +145,18 @@ def weights(model):
     return [value.tolist() for value in model.get_weights()]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    """Of a write to a full disk the system names no file."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as said:
+        files.write(tmp_path / "a.txt", "text")
+    assert said.value.filename == str(tmp_path / "a.txt")
+
+
 def test_every_fault_of_a_training_is_survived(tmp_path, monkeypatch):
     def run(folder):
         model = make()
