@@ -10,6 +10,7 @@ if no file is left that the undisturbed run does not leave.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 READY = "ready"
@@ -38,8 +40,13 @@ def state(model) -> list:
     """Return the weights and the optimizer's variables as lists."""
     import keras
 
-    variables = [*model.weights, *model.optimizer.variables]
-    return [keras.ops.convert_to_numpy(each).tolist() for each in variables]
+    variables = model.optimizer.variables
+    return weights(model) + [keras.ops.convert_to_numpy(each).tolist() for each in variables]
+
+
+def weights(model) -> list:
+    """Return the weights as lists."""
+    return [each.tolist() for each in model.get_weights()]
 
 
 def autoencoder(folder: Path, x):
@@ -85,13 +92,13 @@ def train(folder: Path, x):
         model.compile(keras.optimizers.Adam(0.02))
         return model
 
-    def weights(model, test):
+    def total(model, test):
         return recipe.Measured(float(sum(abs(each).sum() for each in model.get_weights())), 0.5)
 
     recipes.RECIPES["tiny"] = recipe.Recipe(
         build=tiny,
         paper="None.",
-        measures={"sum of weights": weights},
+        measures={"sum of weights": total},
         pictures={"reconstructions": pictures.reconstructed},
         full=recipe.Budget(256, 20),
         batch_size=16,
@@ -148,6 +155,33 @@ def reproduce(folder: Path, x):
     return found
 
 
+def large(seed: int, shape: tuple[int, ...]):
+    """Return an autoencoder with weights from a seed, of a preset of 100 kB."""
+    import keras
+
+    from kerasae import Autoencoder, nets
+
+    keras.utils.set_random_seed(seed)
+    return Autoencoder(*nets.mlp(shape, 2, (96, 96)))
+
+
+def earlier(folder: Path, x):
+    """Save a preset, for `preset` to replace."""
+    large(1, x.shape[1:]).save_to_preset(folder / "preset")
+
+
+def preset(folder: Path, x):
+    """Save a preset over an earlier one: the old or the new one must be there before and after."""
+    from kerasae import Autoencoder
+
+    old, new = (large(seed, x.shape[1:]) for seed in (1, 2))
+    found = weights(Autoencoder.from_preset(folder / "preset"))
+    if found not in (weights(old), weights(new)):
+        raise AssertionError("The preset is neither the old nor the new one.")
+    new.save_to_preset(folder / "preset")
+    return weights(Autoencoder.from_preset(folder / "preset"))
+
+
 def command(*words: str) -> None:
     """Run `python -m kerasae` with these words."""
     from kerasae import __main__
@@ -156,7 +190,10 @@ def command(*words: str) -> None:
     __main__.main()
 
 
-CASES = {each.__name__: each for each in (autoencoder, adversarial, layerwise, train, reproduce)}
+CASES = {
+    each.__name__: each for each in (autoencoder, adversarial, layerwise, preset, train, reproduce)
+}
+BEFORE = {"preset": earlier}  # what must have been done before a case
 
 
 def work(case: str, folder: Path) -> None:
@@ -170,8 +207,27 @@ def work(case: str, folder: Path) -> None:
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((128, 12), dtype="float32")
     print(READY, flush=True)
-    result = CASES[case](folder, x)
+    result = (CASES | {each.__name__: each for each in BEFORE.values()})[case](folder, x)
     folder.with_suffix(".result").write_text(json.dumps(result))
+
+
+@contextlib.contextmanager
+def started(case: str, folder: Path, backend: str) -> Iterator[subprocess.Popen]:
+    """Run a case in a process, which is given when its imports are done and killed at the end."""
+    words = [sys.executable, __file__, case, "--work", str(folder)]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    with (
+        open(folder.with_suffix(".errors"), "w") as said,
+        subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
+        try:
+            while (line := process.stdout.readline()) and line.strip() != READY:
+                pass
+            yield process
+        finally:
+            process.kill()
 
 
 def run(case: str, folder: Path, backend: str, after: float | None = None) -> tuple[bool, float]:
@@ -180,29 +236,25 @@ def run(case: str, folder: Path, backend: str, after: float | None = None) -> tu
     Returns:
         Whether the run came to its end, and how long it worked.
     """
-    words = [sys.executable, __file__, case, "--work", str(folder)]
-    environment = os.environ | {"KERAS_BACKEND": backend}
-    errors = folder.with_suffix(".errors")
-    with (
-        open(errors, "w") as said,
-        subprocess.Popen(
-            words, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
-        ) as process,
-    ):
-        while (line := process.stdout.readline()) and line.strip() != READY:
-            pass
+    with started(case, folder, backend) as process:
         begun = time.monotonic()
         try:
             process.communicate(timeout=LIMIT if after is None else after)
         except subprocess.TimeoutExpired:
-            process.kill()
             if after is None:
                 raise
-            process.communicate()
             return False, time.monotonic() - begun
+        seconds = time.monotonic() - begun
     if process.returncode:
+        errors = folder.with_suffix(".errors")
         raise RuntimeError(f"{case} in {folder} ended with {process.returncode}: see {errors}.")
-    return True, time.monotonic() - begun
+    return True, seconds
+
+
+def prepare(case: str, folder: Path, backend: str) -> None:
+    """Do what must have been done before a case."""
+    if case in BEFORE:
+        run(BEFORE[case].__name__, folder, backend)
 
 
 def names(folder: Path) -> set[str]:
@@ -210,53 +262,66 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+def differs(folder: Path, whole: Path) -> str:
+    """Return what the results and files of a run have that an undisturbed run has not."""
+    results = [each.with_suffix(".result").read_text() for each in (folder, whole)]
+    extra = sorted(names(folder) ^ names(whole))
+    return ("another result " if results[0] != results[1] else "") + (f"{extra}" if extra else "")
+
+
 def chains(case: str, backend: str, kills: int, where: Path, moments: random.Random) -> list:
     """Kill the runs of a case until enough kills have landed; return a row of the table."""
     whole = where / f"{case}-undisturbed"
+    prepare(case, whole, backend)
     _, seconds = run(case, whole, backend)
-    expected = whole.with_suffix(".result").read_text()
     landed = resumed = count = good = 0
     while landed < kills:
         folder, ended = where / f"{case}-{count}", False
+        prepare(case, folder, backend)
         while not ended:
             after = moments.uniform(0, seconds) if landed < kills else None
             ended, _ = run(case, folder, backend, after)
             landed += not ended
             resumed += not ended and any(folder.rglob("*.npz"))
         count += 1
-        same = folder.with_suffix(".result").read_text() == expected
-        extra = names(folder) ^ names(whole)
-        good += same and not extra
-        if not same or extra:
-            print(f"{case}: {folder} differs; files: {sorted(extra)}", flush=True)
+        if wrong := differs(folder, whole):
+            print(f"{case}: {folder}: {wrong}", flush=True)
+        good += not wrong
     return [case, backend, landed, resumed, count, good]
 
 
-def main() -> int:
-    """Run the cases that are asked for, and print a table; return 1 if a chain was not good."""
-    parser = argparse.ArgumentParser(prog="kill.py", description=__doc__.splitlines()[0])
+def table(document: str, what: str, heads: str, row: Callable[..., list]) -> int:
+    """Print a row for each case that the command line asks for; return 1 if a chain was not good.
+
+    Args:
+        document: What the script does.
+        what: Name of the option that says how often.
+        heads: The table's columns.
+        row: As `chains`; the last numbers of a row are how many chains there were, and good ones.
+    """
+    parser = argparse.ArgumentParser(description=document.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
-    parser.add_argument("--kills", type=int, default=10, help="per case (%(default)s)")
+    parser.add_argument(f"--{what}", type=int, default=10, help="per case (%(default)s)")
     parser.add_argument("--backend", default="torch", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (%(default)s)")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if unknown := set(arguments.cases) - set(CASES):
-        parser.error(f"there is no case {unknown.pop()!r}, expected some of {', '.join(CASES)}")
     if arguments.work:
         work(arguments.cases[0], arguments.work)
         return 0
-    where = Path(tempfile.mkdtemp(prefix="kill-"))
-    print("| case | backend | kills | with a checkpoint | chains | as undisturbed |")
-    print("|---|---|--:|--:|--:|--:|", flush=True)
-    failed = 0
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"there is no case {unknown.pop()!r}, expected some of {', '.join(CASES)}")
+    where = Path(tempfile.mkdtemp(prefix=f"{what}-"))
+    print(f"| {heads} |\n|---|---|{'--:|' * (heads.count('|') - 1)}", flush=True)
+    failed = False
     for case in arguments.cases or CASES:
         moments = random.Random(arguments.seed)
-        row = chains(case, arguments.backend, arguments.kills, where, moments)
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-        failed += row[-1] < row[-2]
-    return int(failed > 0)
+        found = row(case, arguments.backend, vars(arguments)[what], where, moments)
+        print(f"| {' | '.join(map(str, found))} |", flush=True)
+        failed |= found[-1] < found[-2]
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    heads = "case | backend | kills | with a checkpoint | chains | as undisturbed"
+    sys.exit(table(__doc__, "kills", heads, chains))
