@@ -6,7 +6,6 @@ installed.check()
 
 from kerasae import (
     callbacks,
-    checks,
     corruptions,
     datasets,
     layers,
@@ -33,7 +32,7 @@ from kerasae.probability import likelihoods, posteriors, priors
 
 __version__ = "0.1.0"
 
-checks.keras_draws_straight()
+installed.warn_if_pictures_shift()
 
 __all__ = [
     "GAN",

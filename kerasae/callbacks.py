@@ -44,14 +44,14 @@ class WholeSetMean(keras.callbacks.Callback):
         super().__init__()
         self.x = checks.examples("x", x)
         if checks.is_array(self.x):
-            checks.array("x", self.x)
+            checks.check_array("x", self.x)
         if isinstance(self.x, Iterator):
             raise ValueError(
                 "`x` is a generator, which can be read only once, expected an array or a stream "
                 "that can be read again, because a penalty needs a pass over the whole set before "
                 "each epoch."
             )
-        self.batch_size = checks.positive("batch_size", batch_size)
+        self.batch_size = checks.whole_number("batch_size", batch_size)
         self.validation_split = checks.fraction("validation_split", validation_split)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -110,7 +110,7 @@ class WarmUp(keras.callbacks.Callback):
 
     def __init__(self, epochs: int, start: float = 0.0, end: float = 1.0) -> None:
         super().__init__()
-        self.epochs = checks.positive("epochs", epochs)
+        self.epochs = checks.whole_number("epochs", epochs)
         self.start = checks.not_negative("start", start)
         self.end = checks.not_negative("end", end)
 
@@ -156,7 +156,7 @@ class Record(keras.callbacks.Callback):
                 "number."
             )
         self.name, self.function = name, function
-        self.every = checks.positive("every", every)
+        self.every = checks.whole_number("every", every)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.name in logs:

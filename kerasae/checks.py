@@ -1,32 +1,15 @@
-"""Bad input: every message of the library in one place.
+"""Bad input: numbers, names, arrays and labels.
 
 Each check raises one sentence that names the argument, says what came and what was
 expected, before the first step of training. Arrays are scanned whole, streams (data sets,
 loaders, generators) by their first batch.
 """
 
-import itertools
 import numbers
-import warnings
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-
-from kerasae.datasets.split import Split
-from kerasae.engine import graphs
-
-Activation = str | Callable | None  # as Keras's layers take it
-
-# Layers that make numbers of another scale, or of another kind, of their input.
-SCALING = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
-RESHAPING = (
-    keras.layers.InputLayer,
-    keras.layers.Flatten,
-    keras.layers.Permute,
-    keras.layers.Reshape,
-)
 
 
 def fraction(name: str, value: float) -> float:
@@ -36,7 +19,7 @@ def fraction(name: str, value: float) -> float:
     return float(value)
 
 
-def positive(name: str, value: int, least: int = 1) -> int:
+def whole_number(name: str, value: int, least: int = 1) -> int:
     """Return `value` if it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
@@ -73,11 +56,11 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in options:
         *others, last = map(repr, options)
         listed = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"`{name}` is {_shown(value)}, expected {listed}.")
+        raise ValueError(f"`{name}` is {shown(value)}, expected {listed}.")
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return how a message shows a value: an array by its type alone."""
     return f"of type {type(value).__name__}" if is_array(value) else repr(value)
 
@@ -85,85 +68,22 @@ def _shown(value: Any) -> str:
 def flag(name: str, value: bool) -> bool:
     """Return `value` if it is true or false."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"`{name}` is {_shown(value)}, expected True or False.")
+        raise ValueError(f"`{name}` is {shown(value)}, expected True or False.")
     return bool(value)
 
 
 def seed(name: str, value: int | None) -> int | None:
     """Return `value` if it is the seed of a random generator, or `None` for another each time."""
-    if value is not None and positive(name, value, least=0) >= 2**31:
+    if value is not None and whole_number(name, value, least=0) >= 2**31:
         raise ValueError(f"`{name}` is {value}, expected a whole number below 2³¹.")
     return value
-
-
-def activation(name: str, value: Any) -> Callable:
-    """Return the function that Keras knows by this name, or the given one."""
-    shape = (None, 3)
-    try:
-        found = keras.activations.get(value)
-        kept = found.compute_output_shape(shape) if isinstance(found, keras.layers.Layer) else shape
-    except (TypeError, ValueError, NotImplementedError):
-        found, kept = None, None
-    if kept != shape:
-        raise ValueError(
-            f"`{name}` is {_shown(value)}, expected a function, or its name in Keras such as "
-            "'relu'."
-        )
-    return found
 
 
 def sizes(name: str, values: Any) -> tuple[int, ...]:
     """Return `values` if they are a tuple or list of whole numbers of at least 1."""
     if not isinstance(values, (tuple, list)):
         raise ValueError(f"`{name}` is {values!r}, expected a tuple of whole numbers.")
-    return tuple(positive(name, value) for value in values)
-
-
-def network(name: str, value: Any) -> keras.Model:
-    """Return `value` if it is a Keras model, as encoders and decoders are."""
-    if not isinstance(value, keras.Model):
-        raise ValueError(
-            f"`{name}` is of type {type(value).__name__}, expected a Keras model "
-            "(`keras.Sequential`, a functional or a subclassed `keras.Model`)."
-        )
-    return value
-
-
-def layer(name: str, value: Any) -> keras.layers.Layer | None:
-    """Return `value` if it is a Keras layer or `None`, as corruptions are."""
-    if value is not None and not isinstance(value, keras.layers.Layer):
-        raise ValueError(
-            f"`{name}` is {value!r}, expected a Keras layer such as "
-            "`keras.layers.GaussianNoise(0.1)` (several at once: a `keras.Sequential` of them) "
-            "or None."
-        )
-    if hasattr(value, "check_encoder"):
-        raise ValueError(
-            f"`{name}` is a {type(value).__name__}, which is a penalty, expected a layer that "
-            "corrupts the input, and the penalty in `penalty`."
-        )
-    return value
-
-
-def penalties(name: str, value: Any) -> list[Any]:
-    """Return none, one or several penalties of the code as a list of them."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value]
-    found = []
-    for item in values:
-        if not hasattr(item, "check_encoder"):
-            try:
-                item = keras.regularizers.get(item)
-                if isinstance(item, keras.layers.Layer):
-                    raise TypeError
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"`{name}` is {item!r}, expected a regularizer of the code such as "
-                    "`keras.regularizers.L1(1e-3)`, one of `kerasae.penalties`, several of them in "
-                    "a list, or None."
-                ) from None
-        if item is not None:
-            found.append(item)
-    return found
+    return tuple(whole_number(name, value) for value in values)
 
 
 def as_array(name: str, value: Any) -> Any:
@@ -174,17 +94,17 @@ def as_array(name: str, value: Any) -> Any:
     Raises:
         ValueError: For what is neither examples nor a stream of them.
     """
-    if isinstance(value, Split):
+    if hasattr(value, "x") and hasattr(value, "factors"):  # of `kerasae.datasets`
         raise ValueError(f"`{name}` is a Split, expected its images: pass `{name}.x`.")
     if isinstance(value, (list, tuple)):
         return _stacked(name, value, "float32")
     if isinstance(value, (str, bytes, bytearray, memoryview, dict, set, frozenset)):
         raise ValueError(f"`{name}` is a {type(value).__name__}, expected an array of examples.")
-    return _plain(name, value)
+    return plain(name, value)
 
 
 def _stacked(name: str, values: list | tuple, dtype: str | None = None) -> np.ndarray:
-    values = [_plain(name, part) for part in values]
+    values = [plain(name, part) for part in values]
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
             return np.asarray(values, dtype)
@@ -205,7 +125,7 @@ def to_numpy(
     (array([1, 2]), array([1., 1.], dtype=float32))
     """
     value = _stacked(name, value) if isinstance(value, (list, tuple)) else as_array(name, value)
-    array(name, value, shape, unit_interval)
+    check_array(name, value, shape, unit_interval)
     return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
@@ -223,7 +143,7 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain(name: str, value: Any) -> Any:
     """Return an array without a mask, in the machine's byte order, of at most 64 bits a float.
 
     JAX would read other bytes as other numbers, and every engine numbers behind a mask.
@@ -251,7 +171,7 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "__array__")
 
 
-def array(
+def check_array(
     name: str,
     value: Any,
     shape: tuple[int | None, ...] | None = None,
@@ -271,7 +191,7 @@ def array(
     """
     if not is_array(value):
         raise ValueError(f"`{name}` is {_kind(value)}, expected an array of examples.")
-    values = _plain(name, value)
+    values = plain(name, value)
     values = values if isinstance(values, np.ndarray) else keras.ops.convert_to_numpy(values)
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
@@ -312,57 +232,15 @@ def _where(name: str, found: np.ndarray) -> str:
     return f"{np.count_nonzero(found)} of {found.size}, the first at `{name}[{first}]`"
 
 
-def inputs(
-    name: str,
-    value: Any,
-    network: keras.layers.Layer,
-    shape: tuple[int | None, ...] | None = None,
-    unit_interval: bool = False,
-) -> None:
-    """Check the examples that a network takes: integers if it scales or embeds them itself.
-
-    Args:
-        name: The argument's name.
-        value: As in `array`.
-        network: The network.
-        shape: As in `array`.
-        unit_interval: As in `array`.
-    """
-    array(
-        name,
-        value,
-        shape,
-        unit_interval,
-        integers=takes_integers(network),
-        otherwise='begin the network with `keras.Input(..., dtype="uint8")` if it scales them',
-    )
-
-
-def takes_integers(network: keras.layers.Layer) -> bool:
-    """Return whether a network takes whole numbers: it says so, or first scales or embeds them.
-
-    Example:
-
-    >>> takes_integers(keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]))
-    True
-    """
-    tensors = getattr(network, "inputs", None)
-    if tensors and "int" in tensors[0].dtype:
-        return True
-    layers = graphs.layers_of(network)
-    first = next((layer for layer in layers if not isinstance(layer, RESHAPING)), None)
-    return isinstance(first, SCALING)
-
-
-def weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:
+def check_weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:
     """Check the weights of examples, of which each has one, or as many as `shape` says."""
-    array(name, value, shape)
+    check_array(name, value, shape)
     low = keras.ops.convert_to_numpy(value).min()
     if low < 0:
         raise ValueError(f"`{name}` holds {low:.4g}, expected weights of at least 0.")
 
 
-def same_length(**arrays: Any) -> None:
+def check_same_length(**arrays: Any) -> None:
     """Check that all given arrays have as many examples as each other."""
     lengths = {name: value.shape[0] for name, value in arrays.items() if is_array(value)}
     if len(set(lengths.values())) > 1:
@@ -375,7 +253,7 @@ def _only_array(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` is {_kind(value)}, expected an array.")
 
 
-def not_labels(name: str, value: Any) -> None:
+def check_not_labels(name: str, value: Any) -> None:
     """Say what is wrong where labels are given as the targets of a reconstruction."""
     _only_array(name, value)
     if len(value.shape) == 1:
@@ -385,7 +263,7 @@ def not_labels(name: str, value: Any) -> None:
         )
 
 
-def tokens(
+def check_tokens(
     name: str,
     value: Any,
     shape: tuple[int | None, ...] | None = None,
@@ -400,10 +278,10 @@ def tokens(
         ignored: A number that stands for no class, as a loss may have one.
     """
     if shape is None:
-        array(name, value)
+        check_array(name, value)
         kind = "whole numbers"
     else:
-        array(name, value, shape[:-1])
+        check_array(name, value, shape[:-1])
         kind = f"whole numbers from 0 to {shape[-1] - 1}" if shape[-1] else "whole numbers"
     values = keras.ops.convert_to_numpy(value)
     if ignored is not None:
@@ -418,7 +296,9 @@ def tokens(
         )
 
 
-def labels(name: str, value: Any, classes: int | None = None, unlabelled: bool = False) -> None:
+def check_labels(
+    name: str, value: Any, classes: int | None = None, unlabelled: bool = False
+) -> None:
     """Check labels: one whole number per example, from 0 to `classes` - 1, or -1 for none.
 
     Args:
@@ -460,65 +340,12 @@ def label_of_each(
     name: str, value: Any, count: int, classes: int, unlabelled: bool = False
 ) -> np.ndarray:
     """Return one checked label for each of `count` samples; one may stand for all."""
-    values = np.atleast_1d(keras.ops.convert_to_numpy(_plain(name, value)))
-    labels(name, values, classes, unlabelled)
+    values = np.atleast_1d(keras.ops.convert_to_numpy(plain(name, value)))
+    check_labels(name, values, classes, unlabelled)
     values = values.reshape(-1).astype("int64")
     if len(values) not in (1, count):
         raise ValueError(f"`{name}` has {len(values)}, expected 1 or {count}.")
     return np.broadcast_to(values, count)
-
-
-def first_batch(stream: Any) -> tuple[Any, Any]:
-    """Look at a stream's first batch.
-
-    Args:
-        stream: `keras.utils.PyDataset`, `tf.data.Dataset`, PyTorch `DataLoader` or generator.
-
-    Returns:
-        The batch, and the stream to read from: a generator would otherwise be one batch short.
-    """
-    if isinstance(stream, keras.utils.PyDataset):
-        if stream.num_batches == 0:
-            raise ValueError("`x` is a data set without batches, expected at least one.")
-        return _readable(stream[0]), stream
-    iterator = iter(examples("x", stream))
-    try:
-        batch = next(iterator)
-    except StopIteration:
-        raise ValueError("`x` is a data set without batches, expected at least one.") from None
-    if type(stream).__module__.startswith("torch.") and is_array(batch):
-        raise ValueError(
-            "`x` is a DataLoader that yields bare tensors, expected one that yields tuples, as a "
-            "loader over `torch.utils.data.TensorDataset` does."  # Keras would slice the batch
-        )
-    _readable(batch)
-    if isinstance(stream, Iterator):
-        # Keras takes generators, and nothing else that merely iterates, and tuples from them.
-        stream = itertools.chain([batch], iterator)
-        return batch, (item if isinstance(item, tuple) else (item,) for item in stream)
-    return batch, stream
-
-
-def _readable(batch: Any) -> Any:
-    """Return a stream's batch if every engine reads its arrays alike: as they go to Keras."""
-    for part in keras.tree.flatten(batch):
-        _plain("x", part)
-        if isinstance(part, np.ndarray) and not part.dtype.isnative:
-            raise ValueError(
-                f"`x` is a stream of arrays of type {part.dtype.str}, expected them in the "
-                'machine\'s byte order (`batch.astype("float32")`).'
-            )
-    return batch
-
-
-def needs_unit_interval(loss: Any) -> bool:
-    """Return whether a loss is binary cross entropy, however `compile` was told about it."""
-    if isinstance(loss, (list, tuple)) and len(loss) == 1:
-        loss = loss[0]
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    return isinstance(loss, keras.losses.BinaryCrossentropy) or (
-        loss is keras.losses.binary_crossentropy
-    )
 
 
 def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
@@ -527,14 +354,3 @@ def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> boo
         size is None or came is None or size == came
         for came, size in zip(shape, expected, strict=True)
     )
-
-
-def keras_draws_straight() -> None:
-    """Warn where Keras is one that shifts pictures, for nothing else would tell."""
-    version = tuple(int(number) for number in keras.version().split(".")[:2])
-    if keras.backend.backend() == "torch" and version < (3, 15):
-        warnings.warn(
-            f"Keras is {keras.version()}, expected 3.15 or newer on PyTorch: an older one moves "
-            "the output of transposed convolutions by a pixel, and shipped weights draw wrong.",
-            stacklevel=2,
-        )

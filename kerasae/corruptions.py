@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import noise
+from kerasae.engine import arguments, noise
 
 QUADRANTS = ("top left", "top right", "bottom left", "bottom right")
 
@@ -223,7 +223,7 @@ class QuadrantMask(_Corruption):
         if isinstance(visible, str):
             visible = [visible]
         if not isinstance(visible, (tuple, list)):
-            visible = checks.positive("visible", visible, 0)
+            visible = checks.whole_number("visible", visible, 0)
         elif any(name not in QUADRANTS for name in visible):
             named = ", ".join(map(repr, QUADRANTS))
             raise ValueError(f"`visible` is {visible!r}, expected a number, or some of {named}.")
@@ -272,7 +272,7 @@ def with_mask(x: Any) -> np.ndarray:
     (5, 28, 28, 2)
     """
     x = ops.convert_to_numpy(x)
-    checks.array("x", x, (None, None, None), integers=False)
+    checks.check_array("x", x, (None, None, None), integers=False)
     x = x.astype("float32")
     return np.concatenate([x, np.ones_like(x[..., :1])], axis=-1)
 
@@ -292,6 +292,6 @@ def hide(x: Any, corruption: keras.layers.Layer) -> np.ndarray:
     >>> condition.shape, float(condition[0].sum())  # a quarter of 784, seen, and marked as seen
     ((5, 28, 28, 2), 392.0)
     """
-    if checks.layer("corruption", corruption) is None:
+    if arguments.layer("corruption", corruption) is None:
         raise ValueError("`corruption` is None, expected a Keras layer such as `QuadrantMask(1)`.")
     return ops.convert_to_numpy(corruption(with_mask(x), training=True))

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import platform
+from kerasae.engine import arguments, platform
 
 
 class _Tied(keras.layers.Layer):
@@ -35,7 +35,7 @@ class _Tied(keras.layers.Layer):
             )
         # Not by plain assignment, because Keras would also track the source's bias here.
         object.__setattr__(self, "_source", source)
-        self.activation = checks.activation("activation", activation)
+        self.activation = arguments.activation("activation", activation)
         self.use_bias = checks.flag("use_bias", use_bias)
 
     @property
@@ -225,7 +225,7 @@ class TopK(keras.layers.Layer):
 
     def __init__(self, k: int, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.k = checks.positive("k", k)
+        self.k = checks.whole_number("k", k)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check that a code has at least k numbers."""

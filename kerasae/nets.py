@@ -15,6 +15,7 @@ import keras
 from keras import layers
 
 from kerasae import checks
+from kerasae.engine import arguments
 from kerasae.layers import Conv2DTranspose
 from kerasae.probability import posteriors
 
@@ -25,9 +26,9 @@ def mlp(
     input_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: checks.Activation = "relu",
-    code_activation: checks.Activation = "linear",
-    output_activation: checks.Activation = None,
+    activation: arguments.Activation = "relu",
+    code_activation: arguments.Activation = "linear",
+    output_activation: arguments.Activation = None,
     posterior: str | posteriors.Posterior | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Return a fully connected encoder and decoder: input → units → code → reversed units → input.
@@ -68,8 +69,8 @@ def mlp_encoder(
     input_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: checks.Activation = "relu",
-    code_activation: checks.Activation = "linear",
+    activation: arguments.Activation = "relu",
+    code_activation: arguments.Activation = "linear",
     name: str = "encoder",
 ) -> keras.Model:
     """Return a fully connected encoder, h = f(x): the first half of `mlp`, with its arguments.
@@ -79,13 +80,13 @@ def mlp_encoder(
     >>> mlp_encoder((28, 28, 1), code_size=2).output_shape
     (None, 2)
     """
-    activation = checks.activation("activation", activation)
-    code_activation = checks.activation("code_activation", code_activation)
+    activation = arguments.activation("activation", activation)
+    code_activation = arguments.activation("code_activation", code_activation)
     inputs = keras.Input(_shape("input_shape", input_shape))
     x = layers.Flatten()(inputs) if len(input_shape) > 1 else inputs
     for size in checks.sizes("units", units):
         x = layers.Dense(size, activation=activation)(x)
-    size = checks.positive("code_size", code_size)
+    size = checks.whole_number("code_size", code_size)
     code = layers.Dense(size, activation=code_activation, name="code")(x)
     return keras.Model(inputs, code, name=name)
 
@@ -94,8 +95,8 @@ def mlp_decoder(
     code_size: int,
     output_shape: Shape,
     units: Sequence[int] = (256,),
-    activation: checks.Activation = "relu",
-    output_activation: checks.Activation = "sigmoid",
+    activation: arguments.Activation = "relu",
+    output_activation: arguments.Activation = "sigmoid",
     name: str = "decoder",
 ) -> keras.Model:
     """Return a fully connected decoder, x̂ = g(h): the second half of `mlp`.
@@ -107,10 +108,10 @@ def mlp_decoder(
     >>> mlp_decoder(2, (28, 28, 1)).output_shape
     (None, 28, 28, 1)
     """
-    activation = checks.activation("activation", activation)
-    output_activation = checks.activation("output_activation", output_activation)
+    activation = arguments.activation("activation", activation)
+    output_activation = arguments.activation("output_activation", output_activation)
     output_shape = _shape("output_shape", output_shape)
-    code = keras.Input((checks.positive("code_size", code_size),))
+    code = keras.Input((checks.whole_number("code_size", code_size),))
     x = code
     for size in checks.sizes("units", units):
         x = layers.Dense(size, activation=activation)(x)
@@ -125,9 +126,9 @@ def convolutional(
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: checks.Activation = "relu",
-    code_activation: checks.Activation = "linear",
-    output_activation: checks.Activation = None,
+    activation: arguments.Activation = "relu",
+    code_activation: arguments.Activation = "linear",
+    output_activation: arguments.Activation = None,
     posterior: str | posteriors.Posterior | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Return a convolutional encoder and its mirror image, with transposed convolutions.
@@ -187,8 +188,8 @@ def convolutional_encoder(
     filters: Sequence[int] = (32, 64),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: checks.Activation = "relu",
-    code_activation: checks.Activation = "linear",
+    activation: arguments.Activation = "relu",
+    code_activation: arguments.Activation = "linear",
     name: str = "encoder",
 ) -> keras.Model:
     """Return a convolutional encoder: the first half of `convolutional`, with its arguments.
@@ -198,9 +199,9 @@ def convolutional_encoder(
     >>> convolutional_encoder((28, 28, 1), code_size=16).output_shape
     (None, 16)
     """
-    activation = checks.activation("activation", activation)
-    code_activation = checks.activation("code_activation", code_activation)
-    strides = _strides(strides, filters, checks.positive("kernel_size", kernel_size))
+    activation = arguments.activation("activation", activation)
+    code_activation = arguments.activation("code_activation", code_activation)
+    strides = _strides(strides, filters, checks.whole_number("kernel_size", kernel_size))
     _smallest_map("input_shape", input_shape, strides)
     inputs = keras.Input(input_shape)
     x = inputs
@@ -216,7 +217,7 @@ def convolutional_encoder(
         )(x)
     if code_size is not None:
         x = layers.Flatten()(x)
-        size = checks.positive("code_size", code_size)
+        size = checks.whole_number("code_size", code_size)
         x = layers.Dense(size, activation=code_activation, name="code")(x)
     return keras.Model(inputs, x, name=name)
 
@@ -227,8 +228,8 @@ def convolutional_decoder(
     filters: Sequence[int] = (64, 32),
     kernel_size: int = 3,
     strides: int | Sequence[int] = 2,
-    activation: checks.Activation = "relu",
-    output_activation: checks.Activation = "sigmoid",
+    activation: arguments.Activation = "relu",
+    output_activation: arguments.Activation = "sigmoid",
     name: str = "decoder",
 ) -> keras.Model:
     """Return a convolutional decoder: a projection to a map, then transposed convolutions.
@@ -241,14 +242,14 @@ def convolutional_decoder(
     >>> convolutional_decoder(16, (28, 28, 1)).output_shape
     (None, 28, 28, 1)
     """
-    activation = checks.activation("activation", activation)
-    output_activation = checks.activation("output_activation", output_activation)
-    strides = _strides(strides, filters, checks.positive("kernel_size", kernel_size))
+    activation = arguments.activation("activation", activation)
+    output_activation = arguments.activation("output_activation", output_activation)
+    strides = _strides(strides, filters, checks.whole_number("kernel_size", kernel_size))
     smallest = (*_smallest_map("output_shape", output_shape, strides), filters[0])
     if code_size is None:
         code = x = keras.Input(smallest)
     else:
-        code = keras.Input((checks.positive("code_size", code_size),))
+        code = keras.Input((checks.whole_number("code_size", code_size),))
         x = layers.Dense(math.prod(smallest), activation=activation)(code)
         x = layers.Reshape(smallest)(x)
     for channels, stride in zip(filters[1:], strides[:-1], strict=True):
@@ -264,9 +265,9 @@ def conditional_mlp(
     condition_shape: Shape,
     code_size: int,
     units: Sequence[int] = (256,),
-    activation: checks.Activation = "relu",
-    code_activation: checks.Activation = "linear",
-    output_activation: checks.Activation = None,
+    activation: arguments.Activation = "relu",
+    code_activation: arguments.Activation = "linear",
+    output_activation: arguments.Activation = None,
     posterior: str | posteriors.Posterior | None = "diagonal",
 ) -> tuple[keras.Model, keras.Model]:
     """Return `mlp` with a condition: the encoder takes `[x, c]`, the decoder `[code, c]`.
@@ -297,7 +298,7 @@ def conditional_mlp(
     """
     input_shape = _shape("input_shape", input_shape)
     condition_shape = _shape("condition_shape", condition_shape)
-    code_shape = (checks.positive("code_size", code_size),)
+    code_shape = (checks.whole_number("code_size", code_size),)
     units = checks.sizes("units", units)
     numbers = _numbers(code_size, posterior)
     output_activation = _last(output_activation, posterior)
@@ -323,7 +324,7 @@ def dcgan_generator(
     filters: int = 64,
     classes: int | None = None,
     normalization: bool = True,
-    output_activation: checks.Activation = "sigmoid",
+    output_activation: arguments.Activation = "sigmoid",
     name: str = "generator",
 ) -> keras.Model:
     """Return DCGAN's generator, x = G(z): project and reshape, then transposed convolutions.
@@ -359,11 +360,11 @@ def dcgan_generator(
     """
     height, width, halvings = _dcgan_map("output_shape", output_shape)
     normalization = checks.flag("normalization", normalization)
-    filters = checks.positive("filters", filters)
-    code = x = keras.Input((checks.positive("code_size", code_size),), name="z")
+    filters = checks.whole_number("filters", filters)
+    code = x = keras.Input((checks.whole_number("code_size", code_size),), name="z")
     inputs = code
     if classes is not None:
-        label = keras.Input((checks.positive("classes", classes, least=2),), name="label")
+        label = keras.Input((checks.whole_number("classes", classes, least=2),), name="label")
         inputs, x = [code, label], layers.Concatenate()([code, label])
 
     def hidden(x):
@@ -382,7 +383,7 @@ def dcgan_generator(
         x = hidden(x)
     x = Conv2DTranspose(output_shape[-1], 4, 2, "same", **start)(x)
     # A separate layer, so that it stays in float32 under a float16 policy.
-    activation = checks.activation("output_activation", output_activation)
+    activation = arguments.activation("output_activation", output_activation)
     outputs = layers.Activation(activation, dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)
 
@@ -415,10 +416,10 @@ def dcgan_discriminator(
     """
     *_, halvings = _dcgan_map("input_shape", input_shape)
     normalization = checks.flag("normalization", normalization)
-    filters = checks.positive("filters", filters)
+    filters = checks.whole_number("filters", filters)
     image = x = inputs = keras.Input(input_shape, name="x")
     if classes is not None:
-        classes = checks.positive("classes", classes, least=2)
+        classes = checks.whole_number("classes", classes, least=2)
         label = keras.Input((classes,), name="label")
         maps = layers.RepeatVector(input_shape[0] * input_shape[1])(label)
         maps = layers.Reshape((*input_shape[:2], classes))(maps)
@@ -452,7 +453,7 @@ def _dcgan_map(name: str, shape: Shape) -> tuple[int, int, int]:
 
 def _numbers(code_size: int, posterior: str | posteriors.Posterior | None) -> int:
     """Return the number of the encoder's outputs: the code, or its posterior's parameters."""
-    size = checks.positive("code_size", code_size)
+    size = checks.whole_number("code_size", code_size)
     return size if posterior is None else posteriors.get("posterior", posterior).parameters(size)
 
 
@@ -474,13 +475,13 @@ def _strides(
     if len(checks.sizes("filters", filters)) == 0:
         raise ValueError("`filters` is empty, expected the channels of at least one layer.")
     if not isinstance(strides, (tuple, list)):
-        strides = (checks.positive("strides", strides),) * len(filters)
+        strides = (checks.whole_number("strides", strides),) * len(filters)
     strides = checks.sizes("strides", strides)
     if len(strides) != len(filters):
         raise ValueError(
             f"`strides` is {strides!r}, expected as many as `filters` has: {len(filters)}."
         )
-    if kernel_size is not None and checks.positive("kernel_size", kernel_size) < max(strides):
+    if kernel_size is not None and checks.whole_number("kernel_size", kernel_size) < max(strides):
         raise ValueError(
             f"`kernel_size` is {kernel_size}, expected at least the largest of `strides`, "
             f"{max(strides)}: otherwise pixels between the kernels are skipped."

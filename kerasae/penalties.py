@@ -101,7 +101,7 @@ class Contractive(Penalty):
         super().__init__(weight, **kwargs)
         self.method = checks.one_of("method", method, ("exact", "projections"))
         self.seed = seed
-        self.projections = checks.positive("projections", projections)
+        self.projections = checks.whole_number("projections", projections)
         self.seed_generator = keras.random.SeedGenerator(checks.seed("seed", seed))
         self.draws = self.method == "projections"
 
@@ -303,3 +303,24 @@ _UNBOUNDED = [
     keras.activations.softplus,
     keras.activations.exponential,
 ]
+
+
+def get(name: str, value: Any) -> list[Any]:
+    """Return none, one or several penalties of the code as a list of them."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    found = []
+    for item in values:
+        if not hasattr(item, "check_encoder"):
+            try:
+                item = keras.regularizers.get(item)
+                if isinstance(item, keras.layers.Layer):
+                    raise TypeError
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"`{name}` is {item!r}, expected a regularizer of the code such as "
+                    "`keras.regularizers.L1(1e-3)`, one of `kerasae.penalties`, several of them in "
+                    "a list, or None."
+                ) from None
+        if item is not None:
+            found.append(item)
+    return found

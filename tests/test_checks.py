@@ -6,6 +6,7 @@ import pytest
 
 import kerasae
 from kerasae import checks, nets
+from kerasae.engine import arguments
 from kerasae.losses import EachLoss
 
 SHAPE = (4, 4, 1)
@@ -157,9 +158,9 @@ def test_a_mask_that_hides_anything_is_refused(name):
             refused(r"`(x|y|condition)` is a masked array that hides 1 of ", fit, *broken)
     weights = np.ones(8, "float32")
     refused("`sample_weight` is a masked array", model.fit, *data, sample_weight=masked(weights))
-    for method, arguments in methods.items():
-        for argument, values in arguments.items():
-            given = {**arguments, argument: masked(values)}
+    for method, passed in methods.items():
+        for argument, values in passed.items():
+            given = {**passed, argument: masked(values)}
             said = "x" if argument in ("start", "end") and values is X else argument
             refused(f"`{said}` is a masked array that hides 1 of", called, model, method, given)
     model.fit(*(masked(part, hides=False) for part in data), verbose=0)
@@ -182,7 +183,7 @@ def test_masks_in_lists_and_streams():
     refused("`x` is a masked array", checks.as_array, "x", [masked(X[0]), X[1]])
     model, *_ = made("Autoencoder")
     refused("`x` is a masked array", model.fit, iter([(masked(X),)]))
-    refused("`x` is a masked array that hides 1 of 8", checks.array, "x", masked(np.ones(8)))
+    refused("`x` is a masked array that hides 1 of 8", checks.check_array, "x", masked(np.ones(8)))
     plain = checks.as_array("x", masked(X, hides=False))
     assert type(plain) is np.ndarray and plain.dtype == X.dtype
 
@@ -216,11 +217,11 @@ def test_numbers_beyond_float32_are_refused(name):
     model, data, methods = made(name)
     huge = np.full(X.shape, 1e300)
     refused(r"holds 1e\+300, expected numbers of at most 3.4e\+38", model.fit, huge, *data[1:])
-    for method, arguments in methods.items():
-        for argument, values in arguments.items():
+    for method, passed in methods.items():
+        for argument, values in passed.items():
             if values is LABELS:
                 continue
-            given = {**arguments, argument: values.astype("float64") - 1e300}
+            given = {**passed, argument: values.astype("float64") - 1e300}
             refused(r"holds -1e\+300, expected numbers of at most", called, model, method, given)
 
 
@@ -229,10 +230,12 @@ def test_the_range_is_that_of_float32(value):
     values = np.zeros((3, 4), np.asarray(value).dtype)
     values[1, 2] = value
     message = r"expected numbers of at most 3.4e\+38, the range of float32: 1 of 12, the first at "
-    refused(message + r"`x\[1, 2\]`", checks.array, "x", values)
-    refused("`x` holds NaN or infinite", checks.array, "x", checks.as_array("x", values.tolist()))
-    checks.array("x", np.full(3, 3.4e38))
-    checks.array("x", np.array([2**63], "uint64"))
+    refused(message + r"`x\[1, 2\]`", checks.check_array, "x", values)
+    refused(
+        "`x` holds NaN or infinite", checks.check_array, "x", checks.as_array("x", values.tolist())
+    )
+    checks.check_array("x", np.full(3, 3.4e38))
+    checks.check_array("x", np.array([2**63], "uint64"))
 
 
 def test_long_doubles_are_numbers():
@@ -245,8 +248,8 @@ def test_a_message_says_where_what_is_not_finite_lies():
     values = np.zeros((5, 4), "float32")
     values[2, 3], values[4, 0] = np.nan, np.inf
     message = r"expected finite numbers: 2 of 20, the first at `x\[2, 3\]`\.$"
-    refused(message, checks.array, "x", values)
-    refused(r"1 of 5, the first at `z\[2\]`", checks.array, "z", values[:, 3])
+    refused(message, checks.check_array, "x", values)
+    refused(r"1 of 5, the first at `z\[2\]`", checks.check_array, "z", values[:, 3])
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -326,25 +329,25 @@ def test_what_is_no_array_is_named():
 @pytest.mark.home("torch")
 def test_networks_that_scale_or_embed_take_integers(layers, takes):
     network = keras.Sequential(layers)
-    assert checks.takes_integers(network) == takes
+    assert arguments.takes_integers(network) == takes
     values = np.full((2, 4), 200, "uint8")
     if takes:
-        checks.inputs("x", values, network)
+        arguments.check_inputs("x", values, network)
     else:
         message = r"or begin the network with `keras.Input\(..., dtype=\"uint8\"\)` if it scales"
-        refused(message, checks.inputs, "x", values, network)
+        refused(message, arguments.check_inputs, "x", values, network)
 
 
 @pytest.mark.home("torch")
 def test_targets_of_a_sparse_loss():
     y = np.array([[0, 4, -1], [2, 3, 1]])
     for kind in ("int64", "float32"):
-        checks.tokens("y", y.astype(kind), (3, 5), ignored=-1)
-        refused("`y` holds -1.*, expected whole numbers from 0 to 4", checks.tokens, "y", y, (3, 5))
-    refused("`y` holds 4.* from 0 to 3", checks.tokens, "y", y, (3, 4), -1)
-    refused("`y` holds 0.5, expected whole", checks.tokens, "y", y + 0.5, (3, 9))
-    refused(r"`y` has shape \(2, 3\), expected \(examples, 4\)", checks.tokens, "y", y, (4, 5))
-    refused("`y` holds -1, expected whole numbers under", checks.tokens, "y", y)
+        checks.check_tokens("y", y.astype(kind), (3, 5), ignored=-1)
+        refused("`y` holds -1.*, expected whole numbers from 0 to 4", checks.check_tokens, "y", y, (3, 5))
+    refused("`y` holds 4.* from 0 to 3", checks.check_tokens, "y", y, (3, 4), -1)
+    refused("`y` holds 0.5, expected whole", checks.check_tokens, "y", y + 0.5, (3, 9))
+    refused(r"`y` has shape \(2, 3\), expected \(examples, 4\)", checks.check_tokens, "y", y, (4, 5))
+    refused("`y` holds -1, expected whole numbers under", checks.check_tokens, "y", y)
     sparse = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     assert EachLoss("loss", sparse).ignored == -1
     for loss in (

@@ -33,7 +33,7 @@ class VectorQuantized(Autoencoder):
 
     def __init__(self, encoder, decoder, entries=16, commitment=0.25, **kwargs):
         super().__init__(encoder, decoder, **kwargs)
-        self.entries = checks.positive("entries", entries)
+        self.entries = checks.whole_number("entries", entries)
         self.commitment = checks.not_negative("commitment", commitment)
 
     def make_weights(self, shape):

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -357,6 +359,16 @@ def test_logits_of_10000():
     close(Bernoulli([1e4, -1e4]).kl(Bernoulli([-1e4, 1e4])), 2e4)
     close(Bernoulli([1e4, -1e4]).log_prob([1.0, 0.0]), 0.0)
     close(Categorical([1e4, -1e4]).log_prob([0.0, 1.0]), -2e4)
+    p = Categorical([[0.0, 0.0, -math.inf]] * 5)
+    assert array(p.log_prob([0, 2, -1, 3, 1])).round(4).tolist() == [
+        -0.6931,
+        -math.inf,
+        -math.inf,
+        -math.inf,
+        -0.6931,
+    ]
+    close(p.log_prob([[0.0, 1.0, 0.0]] * 5), [-math.log(2)] * 5)
+    close(p.kl(Categorical([0.0, 0.0, 0.0])), [math.log(3 / 2)] * 5)
     assert array(Bernoulli([1e4, -1e4]).sample(seed=0)).tolist() == [1.0, 0.0]
     assert array(Categorical([-1e4, 1e4]).sample(seed=0)).tolist() == [0.0, 1.0]
     # Rare, not impossible: log p = −log(1 + e^−12), of which 1 − p would keep two digits.

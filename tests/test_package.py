@@ -12,7 +12,7 @@ import keras
 import pytest
 
 import kerasae
-from kerasae import checks
+from kerasae.engine import installed
 
 PACKAGE = Path(kerasae.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -47,7 +47,7 @@ def test_imports_go_down(path):
             continue
         there = name.split(".")[1]
         if not (PACKAGE / there).is_dir() and not (PACKAGE / f"{there}.py").exists():
-            if path.name == "recipes.py" or path.parent.name == "reproductions":
+            if path.name == "recipes.py" or path.parent.name == "published":
                 continue  # shows how one's own would be made: by the public names
             there = "kerasae"  # a name of the top of the package
         assert FLOORS.get(there, 0) <= FLOORS.get(here, 0), f"{here} imports {there}, a floor up"
@@ -78,6 +78,7 @@ start = now()
 import keras
 between, before = now(), set(sys.modules)
 import kerasae
+from kerasae.engine import installed
 print((now() - between) / (between - start), *sorted(set(sys.modules) - before))
 """
 HEAVY = {"tensorflow_datasets", "sklearn", "matplotlib", "scipy", "PIL", "IPython"}
@@ -110,5 +111,5 @@ def test_an_older_keras_on_pytorch_is_told_of(monkeypatch, backend, version, war
     monkeypatch.setattr(keras, "version", lambda: version)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        checks.keras_draws_straight()
+        installed.warn_if_pictures_shift()
     assert [version in str(each.message) for each in seen] == [True] * warned

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kerasae import __main__
+from kerasae.zoo import commands
 
 pytestmark = pytest.mark.home("tensorflow")
 
@@ -42,8 +43,8 @@ def test_python_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m kerasae ")])
 def test_commands_of_the_zoo_are_understood(command, monkeypatch):
     called = []
-    for name in ("list_", "show", "train", "evaluate", "reproduce"):
-        monkeypatch.setattr(__main__, name, lambda **options: called.append(options))
+    for name in ("list_presets", "show", "train", "evaluate", "reproduce"):
+        monkeypatch.setattr(commands, name, lambda **options: called.append(options))
     monkeypatch.setattr(sys, "argv", command.split()[2:])
     monkeypatch.setattr(Path, "mkdir", lambda *arguments, **options: None)
     __main__.main()

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+import warnings
 
 ENGINES = ("tensorflow", "jax", "torch")
 
@@ -48,3 +49,16 @@ def _check() -> None:
 def _either(names: tuple[str, ...] | list[str]) -> str:
     *first, last = [repr(name) for name in names]
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def warn_if_pictures_shift() -> None:
+    """Warn if this Keras shifts transposed convolutions on PyTorch; nothing else reports it."""
+    import keras
+
+    version = tuple(int(number) for number in keras.version().split(".")[:2])
+    if keras.backend.backend() == "torch" and version < (3, 15):
+        warnings.warn(
+            f"Keras is {keras.version()}, expected 3.15 or newer on PyTorch: an older one moves "
+            "the output of transposed convolutions by a pixel, and shipped weights draw wrong.",
+            stacklevel=2,
+        )

@@ -42,7 +42,7 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
     """
     start, end = pairs.equals("start", start, "end", end)
-    steps = checks.positive("steps", steps, least=2)
+    steps = checks.whole_number("steps", steps, least=2)
     return np.linspace(start, end, steps, axis=1, dtype="float32")
 
 
@@ -66,7 +66,7 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     [[[1.0, 0.0], [1.41, 1.41], [0.0, 3.0]]]
     """
     start, end = map(_floating, pairs.equals("start", start, "end", end))
-    steps = checks.positive("steps", steps, least=2)
+    steps = checks.whole_number("steps", steps, least=2)
     flat_start, flat_end = (_flat(codes) for codes in (start, end))
     length_0, length_1 = (_norm(codes) for codes in (flat_start, flat_end))
     u_0, u_1 = _unit(flat_start), _unit(flat_end)
@@ -200,9 +200,9 @@ def around(
     centre = _codes("centre", centre)
     noise = checks.not_negative("noise", noise)
     for name, count in (("rows", rows), ("columns", columns)):
-        if checks.positive(name, count) % 2 == 0:
+        if checks.whole_number(name, count) % 2 == 0:
             raise ValueError(f"`{name}` is {count}, expected an odd number: one is in the middle.")
-    shifts = np.random.default_rng(checks.positive("seed", seed, least=0)).uniform(
+    shifts = np.random.default_rng(checks.whole_number("seed", seed, least=0)).uniform(
         -noise, noise, (rows * columns, *centre.shape)
     )
     shifts[len(shifts) // 2] = 0

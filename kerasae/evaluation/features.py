@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import derivatives, internals
+from kerasae.engine import arguments, derivatives, internals
 from kerasae.evaluation.pairs import vectors
 
 
@@ -95,13 +95,13 @@ def most_exciting(
     units = np.arange(count) if units is None else checks.to_numpy("units", units)
     if units.dtype.kind not in "iu" or units.ndim != 1 or not np.isin(units, range(count)).all():
         raise ValueError(f"`units` is {units!r}, expected whole numbers from 0 to {count - 1}.")
-    starts, steps = checks.positive("starts", starts), checks.positive("steps", steps)
+    starts, steps = checks.whole_number("starts", starts), checks.whole_number("steps", steps)
     every_start = checks.flag("every_start", every_start)
-    generator = np.random.default_rng(checks.positive("seed", seed, least=0))
+    generator = np.random.default_rng(checks.whole_number("seed", seed, least=0))
     points = generator.normal(size=(len(units) * starts, *shape))
     targets = np.repeat(units, starts)
     found, heights = [], []
-    for start in range(0, len(points), checks.positive("batch_size", batch_size)):
+    for start in range(0, len(points), checks.whole_number("batch_size", batch_size)):
         batch = slice(start, start + batch_size)
         ends, height = _climb(function, points[batch], targets[batch], steps)
         found.append(ends)
@@ -279,7 +279,7 @@ def _first_acting(encoder: keras.Model) -> Any:
 
 def _input_shape(encoder: keras.Model, shape: Any) -> tuple[int, ...]:
     """Return the shape of one input, given or known by the encoder."""
-    checks.network("encoder", encoder)
+    arguments.network("encoder", encoder)
     if shape is not None:
         return checks.sizes("input_shape", shape)
     known = tuple(encoder.input_shape[1:]) if getattr(encoder, "inputs", None) else None

@@ -101,9 +101,9 @@ def two_sample(
     x, y = _samples(x, y)
     checks.one_of("distance", distance, ("energy", "mmd"))
     similarity = _minus_distance if distance == "energy" else _gaussian(x, y, None)
-    rng, count = np.random.default_rng(checks.positive("seed", seed, least=0)), len(x) + len(y)
+    rng, count = np.random.default_rng(checks.whole_number("seed", seed, least=0)), len(x) + len(y)
     splits = [np.arange(len(x))]
-    for _ in range(checks.positive("permutations", permutations)):
+    for _ in range(checks.whole_number("permutations", permutations)):
         splits.append(rng.permutation(count)[: len(x)])
     found, *mixed = _distances(x, y, similarity, splits)
     reached = np.sum(np.array(mixed) >= found - 1e-12 * abs(found))  # a split may be the sets again
@@ -203,7 +203,7 @@ def nearest(
     ([[1]], [[0.5]])
     """
     samples, training = pairs.pair("samples", samples, "training", training)
-    if checks.positive("count", count) > len(training):
+    if checks.whole_number("count", count) > len(training):
         raise ValueError(f"`count` is {count}, expected at most {len(training)}, as in `training`.")
     indices, distances = [], []
     for start, squares in pairs.squared_distances(samples, training):
@@ -259,7 +259,7 @@ def copying(
     """
     _, training = pairs.pair("samples", samples, "training", training)
     samples, held_out = pairs.pair("samples", samples, "held_out", held_out)
-    rng = np.random.default_rng(checks.positive("seed", seed, least=0))
+    rng = np.random.default_rng(checks.whole_number("seed", seed, least=0))
     size = min(len(training), len(held_out))
     training, held_out = (
         part[np.sort(rng.choice(len(part), size, replace=False))] for part in (training, held_out)
@@ -312,7 +312,7 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
     >>> modes_covered([[0.1], [0.2], [5.3], [7.0]], centres=[[0.0], [5.0], [9.0]], radius=0.5)
     Modes(covered=2, counts=array([2, 1, 0]), quality=0.75)
     """
-    radius, least = checks.not_negative("radius", radius), checks.positive("least", least)
+    radius, least = checks.not_negative("radius", radius), checks.whole_number("least", least)
     samples, centres = pairs.pair("samples", samples, "centres", centres)
     mode, distance = (found[:, 0] for found in nearest(samples, centres))
     counts = np.bincount(mode[distance <= radius], minlength=len(centres))

@@ -121,7 +121,7 @@ def aggregated_moments(
     ([0.0], [[1.0]])
     """
     means, log_variances = pairs.equals("means", means, "log_variances", log_variances)
-    checks.array("means", means, (None,))
+    checks.check_array("means", means, (None,))
     means, log_variances = means.astype(np.float64), log_variances.astype(np.float64)
     centred = means - means.mean(axis=0)
     spread = np.diag(np.exp(log_variances).mean(axis=0))
@@ -158,8 +158,10 @@ def variance_explained(
     codes, factors = _codes_and_factors(codes, factors)
     if len(codes) < 20:
         raise ValueError(f"`codes` has {len(codes)} examples, expected at least 20.")
-    order = np.random.default_rng(checks.positive("seed", seed, least=0)).permutation(len(codes))
-    order = order[: checks.positive("examples", examples, least=20)]
+    order = np.random.default_rng(checks.whole_number("seed", seed, least=0)).permutation(
+        len(codes)
+    )
+    order = order[: checks.whole_number("examples", examples, least=20)]
     fit, test = order[: len(order) // 2], order[len(order) // 2 :]
     parts = [
         one_hot(values) if is_category(values) else values[:, None].astype(np.float64)
@@ -217,7 +219,7 @@ def mutual_information_gap(
     codes, factors = _codes_and_factors(codes, factors)
     if codes.shape[1] < 2:
         raise ValueError("`codes` have one unit, expected at least two: the gap is between units.")
-    bins = checks.positive("bins", bins, least=2)
+    bins = checks.whole_number("bins", bins, least=2)
     units = [_binned(unit, bins) for unit in codes.T]
     information = {}
     for name, values in factors.items():
@@ -306,5 +308,5 @@ def _pair(
             f"`{labels_name}` is {labels.dtype} of shape {labels.shape}, "
             "expected one whole number per example."
         )
-    checks.same_length(**{codes_name: codes, labels_name: labels})
+    checks.check_same_length(**{codes_name: codes, labels_name: labels})
     return codes, labels

@@ -193,9 +193,9 @@ def aggregated_samples(
 
 def _draws(draw: Draw, x: Any, samples: int, batch_size: int, seed: int) -> Iterator[Any]:
     """Yield draws for all examples, `(count, n, …)`, until there are all samples of each."""
-    checks.positive("samples", samples)
-    count = min(samples, checks.positive("batch_size", batch_size))
-    generator = keras.random.SeedGenerator(checks.positive("seed", seed, least=0))
+    checks.whole_number("samples", samples)
+    count = min(samples, checks.whole_number("batch_size", batch_size))
+    generator = keras.random.SeedGenerator(checks.whole_number("seed", seed, least=0))
     for done in range(0, samples, count):
         parts = [
             keras.tree.map_structure(

@@ -60,7 +60,7 @@ def tangents(encoder: Encoder, x: np.ndarray, count: int, batch_size: int = 16) 
     >>> np.abs(tangents(lambda x: x * ops.array([1.0, 3.0, 2.0]), x, 2)).tolist()
     [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]
     """
-    found, count = [], checks.positive("count", count)
+    found, count = [], checks.whole_number("count", count)
     for jacobian in _jacobians(encoder, x, batch_size):
         if count > min(jacobian.shape[1:]):
             raise ValueError(
@@ -168,5 +168,5 @@ def _points(encoder: Any, name: str, x: Any) -> np.ndarray:
 
 
 def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    size = checks.positive("batch_size", batch_size)
+    size = checks.whole_number("batch_size", batch_size)
     return [x[start : start + size] for start in range(0, len(x), size)]

@@ -190,6 +190,6 @@ def _scores(scores: Any) -> np.ndarray:
 def _pair(x: Any, reconstruction: Any, unit_interval: bool = False) -> tuple:
     """Return both in float64, checked: as many, of the same shape."""
     x, y = pairs.equals("x", x, "reconstruction", reconstruction)
-    checks.array("x", x, unit_interval=unit_interval)
-    checks.array("reconstruction", y, unit_interval=unit_interval)
+    checks.check_array("x", x, unit_interval=unit_interval)
+    checks.check_array("reconstruction", y, unit_interval=unit_interval)
     return x.astype(np.float64), y.astype(np.float64)

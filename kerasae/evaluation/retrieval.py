@@ -239,7 +239,7 @@ class Index:
 
     def _enough(self, name: str, k: int, queries: Any) -> None:
         most = len(self) - (queries is None)
-        if checks.positive(name, k) > most:
+        if checks.whole_number(name, k) > most:
             raise ValueError(f"`{name}` is {k}, expected at most {most}, the codes to choose from.")
 
     def _labelled(
@@ -252,13 +252,15 @@ class Index:
                 "with the database itself."
             )
         labels = checks.to_numpy("labels", labels)
-        checks.labels("labels", labels)
-        checks.same_length(codes=self._codes, labels=labels)
+        checks.check_labels("labels", labels)
+        checks.check_same_length(codes=self._codes, labels=labels)
         if queries is None:
             return labels.ravel(), labels.ravel()
         query_labels = checks.to_numpy("query_labels", query_labels)
-        checks.labels("query_labels", query_labels)
-        checks.same_length(queries=checks.to_numpy("queries", queries), query_labels=query_labels)
+        checks.check_labels("query_labels", query_labels)
+        checks.check_same_length(
+            queries=checks.to_numpy("queries", queries), query_labels=query_labels
+        )
         return labels.ravel(), query_labels.ravel()
 
     def _sklearn(self) -> Any:

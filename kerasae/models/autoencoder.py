@@ -17,7 +17,7 @@ from keras import ops
 
 from kerasae import checks, penalties
 from kerasae.callbacks import WholeSetMean
-from kerasae.engine import calls, graphs, internals
+from kerasae.engine import arguments, calls, graphs, internals
 from kerasae.evaluation.arithmetic import straight
 from kerasae.losses import EachLoss
 from kerasae.models.base import Found, Model
@@ -46,10 +46,10 @@ class EncoderDecoder(Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        self.encoder = checks.network("encoder", encoder)
-        self.decoder = checks.network("decoder", decoder)
-        self.corruption = checks.layer("corruption", corruption)
-        self.penalties = checks.penalties("penalty", penalty)
+        self.encoder = arguments.network("encoder", encoder)
+        self.decoder = arguments.network("decoder", decoder)
+        self.corruption = arguments.layer("corruption", corruption)
+        self.penalties = penalties.get("penalty", penalty)
 
     def _finish(self, arguments: dict[str, Any]) -> None:
         if self.penalties:
@@ -173,9 +173,9 @@ class EncoderDecoder(Model):
         self._check_input(x, unit_interval=bernoulli and y is None)
         output_shape = self._shape("output")
         if y is not None:
-            checks.not_labels("y", y)
-            checks.array("y", y, output_shape, unit_interval=bernoulli, integers=False)
-            checks.same_length(x=x, y=y)
+            checks.check_not_labels("y", y)
+            checks.check_array("y", y, output_shape, unit_interval=bernoulli, integers=False)
+            checks.check_same_length(x=x, y=y)
         elif output_shape is not None and not checks.fits(x.shape[1:], output_shape):
             raise ValueError(
                 f"`decoder` gives reconstructions of shape {output_shape}, but `x` has examples of "
@@ -184,13 +184,13 @@ class EncoderDecoder(Model):
         last = getattr(graphs.last_activation(self.decoder), "__name__", None)
         if y is None and last in ("sigmoid", "tanh", "softmax"):  # at most 1
             wanted = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
-            checks.array("x", x, integers=False, otherwise=wanted)
+            checks.check_array("x", x, integers=False, otherwise=wanted)
         self._check_weights(x, sample_weight)
 
     def _check_weights(self, x: Any, sample_weight: Any, shape: Any = ()) -> None:
         if sample_weight is not None:
-            checks.weights("sample_weight", sample_weight, shape)
-            checks.same_length(x=x, sample_weight=sample_weight)
+            checks.check_weights("sample_weight", sample_weight, shape)
+            checks.check_same_length(x=x, sample_weight=sample_weight)
 
     def _needs_unit_interval(self) -> bool:
         """Return whether targets must lie in [0, 1]."""
@@ -201,7 +201,7 @@ class EncoderDecoder(Model):
         return self._shapes[name] if self.built else None
 
     def _check_input(self, x: Any, unit_interval: bool = False) -> None:
-        checks.inputs("x", x, self.encoder, self._shape("input"), unit_interval)
+        arguments.check_inputs("x", x, self.encoder, self._shape("input"), unit_interval)
 
     # Use.
 
@@ -216,7 +216,7 @@ class EncoderDecoder(Model):
     def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
         """Return the decoder's output x̂ = g(h) at the given codes."""
         code = checks.as_array("code", code)
-        checks.array("code", code, self._shape("code"))
+        checks.check_array("code", code, self._shape("code"))
         return self.view("_outputs")(code, batch_size)
 
     def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -254,7 +254,7 @@ class EncoderDecoder(Model):
             Array of shape `(n, steps, …)`.
         """
         first, last = self.encode(start), self.encode(end)
-        checks.same_length(start=first, end=last)
+        checks.check_same_length(start=first, end=last)
         path = straight(first, last, steps)
         images = self.decode(path.reshape((-1, *first.shape[1:])))
         return images.reshape((*path.shape[:2], *images.shape[1:]))
@@ -325,8 +325,8 @@ class Autoencoder(EncoderDecoder):
             return super().check_batch(x, y, sample_weight)
         self._check_input(x)
         name, targets = ("x", x) if y is None else ("y", y)
-        checks.tokens(name, targets, self._shape("output"), self.error.ignored)
-        checks.same_length(**{"x": x, name: targets})
+        checks.check_tokens(name, targets, self._shape("output"), self.error.ignored)
+        checks.check_same_length(**{"x": x, name: targets})
         self._check_weights(x, sample_weight)
 
     def _check_weights(self, x, sample_weight, shape=None):
@@ -336,4 +336,4 @@ class Autoencoder(EncoderDecoder):
         self._from_logits = self.error.is_cross_entropy and graphs.ends_in_sigmoid(self.decoder)
 
     def _needs_unit_interval(self):
-        return self.error.is_cross_entropy or checks.needs_unit_interval(self.loss)
+        return self.error.is_cross_entropy or arguments.needs_unit_interval(self.loss)

@@ -24,7 +24,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, presets
-from kerasae.engine import devices, graphs, internals
+from kerasae.engine import arguments, devices, graphs, internals
 from kerasae.engine.noise import Places
 from kerasae.engine.optimizer_group import OptimizerGroup, portable
 from kerasae.engine.step import Stepper, accumulate
@@ -193,7 +193,7 @@ class Model(Stepper, metaclass=_Constructed):
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Raise `ValueError` for bad examples: all of an array, or a stream's first batch."""
-        checks.array("x", x)
+        checks.check_array("x", x)
 
     # The base class defines the rest.
 
@@ -324,7 +324,7 @@ class Model(Stepper, metaclass=_Constructed):
             views[method] = View(self, getattr(self, method))
 
         def run(x: Any, batch_size: int) -> Any:
-            return predictions(views[method], x, checks.positive("batch_size", batch_size))
+            return predictions(views[method], x, checks.whole_number("batch_size", batch_size))
 
         return run
 
@@ -436,9 +436,9 @@ class Model(Stepper, metaclass=_Constructed):
             raise ValueError(
                 "`class_weight` is given, expected `sample_weight`: one weight for each example."
             )
-        checks.positive("epochs", epochs)
+        checks.whole_number("epochs", epochs)
         if batch_size is not None:
-            checks.positive("batch_size", batch_size)
+            checks.whole_number("batch_size", batch_size)
         data = self._checked(x, y, sample_weight)
         if not validation_split:
             data = stream(self, data, batch_size, shuffle)
@@ -502,14 +502,14 @@ class Model(Stepper, metaclass=_Constructed):
         # `fit` has checked its validation data; Keras's private argument marks this call.
         if not (kwargs.get("_use_cached_eval_dataset") or is_stream(x)):
             if batch_size is not None:
-                checks.positive("batch_size", batch_size)
+                checks.whole_number("batch_size", batch_size)
             x, y, sample_weight = stream(self, self._checked(x, y, sample_weight), batch_size)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Predict as `keras.Model.predict` does."""
         if batch_size is not None:
-            checks.positive("batch_size", batch_size)
+            checks.whole_number("batch_size", batch_size)
         if not is_stream(x):
             several = isinstance(x, (list, tuple)) and any(map(checks.is_array, x))
             if several or isinstance(x, Mapping):
@@ -535,7 +535,7 @@ class Model(Stepper, metaclass=_Constructed):
             if y is None and sample_weight is not None:
                 y = x["x"] if named else x  # Keras drops the weights if there is no target.
         else:
-            batch, x = checks.first_batch(x)
+            batch, x = arguments.first_batch(x)
             first, *_ = unpacked = keras.utils.unpack_x_y_sample_weight(batch)
             self.check_batch(*unpacked)
         if not self.built:

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from kerasae import checks
+from kerasae import penalties
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.penalties import Contractive
 
@@ -63,5 +63,5 @@ class ContractiveAutoencoder(Autoencoder):
         **kwargs,
     ) -> None:
         own = Contractive(weight, method, projections, seed)
-        penalties = [own, *checks.penalties("penalty", penalty)]
-        super().__init__(encoder, decoder, corruption, penalties, **kwargs)
+        every = [own, *penalties.get("penalty", penalty)]
+        super().__init__(encoder, decoder, corruption, every, **kwargs)

@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
+from kerasae.engine import arguments
 from kerasae.models.autoencoder import Autoencoder
 
 
@@ -74,7 +75,7 @@ class DenoisingAutoencoder(Autoencoder):
         """Train as `keras.Model.fit` does; a `y` other than `x` holds the clean examples."""
         noisy, clean = checks.as_array("x", x), checks.as_array("y", y)
         if x is not None and not checks.is_array(noisy):
-            batch, x = checks.first_batch(x)
+            batch, x = arguments.first_batch(x)
             noisy, clean, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if clean is None or _equal(noisy, clean):
             return super().fit(x, y, *args, **kwargs)
@@ -125,7 +126,7 @@ class DenoisingAutoencoder(Autoencoder):
             The last points, of the shape of `x`, or the path, `(n, steps + 1, …)`, which begins
             with `x`.
         """
-        steps = checks.positive("steps", steps)
+        steps = checks.whole_number("steps", steps)
         step_size = checks.not_negative("step_size", step_size)
         points = [self._points(x)]
         for _ in range(steps):

@@ -77,8 +77,8 @@ class PredictiveSparseDecomposition(EncoderDecoder):
     ) -> None:
         self.sparsity = checks.not_negative("sparsity", sparsity)
         self.prediction = checks.not_negative("prediction", prediction)
-        self.steps = checks.positive("steps", steps)
-        self.code_size = checks.positive("code_size", code_size)
+        self.steps = checks.whole_number("steps", steps)
+        self.code_size = checks.whole_number("code_size", code_size)
         shape = checks.sizes("input_shape", input_shape)
         if not shape:
             raise ValueError("`input_shape` is empty, expected the shape of one example.")
@@ -139,7 +139,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
             Codes, `(n, code_size)`; with `trace` also the energies, `(n, steps + 1)`, which never
             increase.
         """
-        steps = self.steps if steps is None else checks.positive("steps", steps)
+        steps = self.steps if steps is None else checks.whole_number("steps", steps)
         alpha = self._alpha(prediction)
         x, foreseen = self._pair(x, batch_size)
         start = foreseen if start is None else self._checked_codes("start", start, x)
@@ -172,7 +172,7 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
     def _pair(self, x: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples, one per row, and F(x)."""
-        checks.positive("batch_size", batch_size)
+        checks.whole_number("batch_size", batch_size)
         x = checks.as_array("x", x)
         foreseen = self.encode(x, batch_size).astype("float32")
         x = np.asarray(ops.convert_to_numpy(x), dtype="float32")
@@ -180,8 +180,8 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
     def _checked_codes(self, name: str, code: Any, x: np.ndarray) -> np.ndarray:
         code = checks.as_array(name, code)
-        checks.array(name, code, (self.code_size,))
-        checks.same_length(**{"x": x, name: code})
+        checks.check_array(name, code, (self.code_size,))
+        checks.check_same_length(**{"x": x, name: code})
         return np.asarray(ops.convert_to_numpy(code), dtype="float32")
 
 

@@ -19,6 +19,7 @@ from keras import layers, ops
 
 from kerasae import checks
 from kerasae.callbacks import WholeSetMean
+from kerasae.engine import arguments
 from kerasae.engine.streams import predictions
 from kerasae.layers import Conv2DTranspose, TiedConv2DTranspose, TiedDense
 from kerasae.models.autoencoder import Autoencoder
@@ -71,9 +72,9 @@ class StackedAutoencoder(Autoencoder):
         self,
         units: Sequence[int] = (300, 150),
         tied: bool = True,
-        activation: checks.Activation = "elu",
-        code_activation: checks.Activation = None,
-        output_activation: checks.Activation = "sigmoid",
+        activation: arguments.Activation = "elu",
+        code_activation: arguments.Activation = None,
+        output_activation: arguments.Activation = "sigmoid",
         filters: Sequence[int] = (),
         kernel_size: int = 3,
         input_shape: Shape | None = None,
@@ -88,11 +89,11 @@ class StackedAutoencoder(Autoencoder):
         if not self.units and not self.filters:
             raise ValueError("`units` and `filters` are empty, expected at least one hidden layer.")
         self.tied = bool(tied)
-        self.activation = checks.activation("activation", activation)
+        self.activation = arguments.activation("activation", activation)
         code_activation = activation if code_activation is None else code_activation
-        self.code_activation = checks.activation("code_activation", code_activation)
-        self.output_activation = checks.activation("output_activation", output_activation)
-        self.kernel_size = checks.positive("kernel_size", kernel_size)
+        self.code_activation = arguments.activation("code_activation", code_activation)
+        self.output_activation = arguments.activation("output_activation", output_activation)
+        self.kernel_size = checks.whole_number("kernel_size", kernel_size)
         self.hidden_shapes: tuple[Shape, ...] = ()  # of h_0, h_1, … h_n, once they are known
         self._given_shape = input_shape
 
@@ -248,7 +249,7 @@ class StackedAutoencoder(Autoencoder):
                 "StackedAutoencoder has no layers yet, expected a built model: give `input_shape`, "
                 "or call `build` or `fit` first."
             )
-        if checks.positive("k", k) > self.depth:
+        if checks.whole_number("k", k) > self.depth:
             raise ValueError(f"`k` is {k}, expected a stage from 1 to {self.depth}.")
 
     def untied(self) -> "StackedAutoencoder":
@@ -352,7 +353,7 @@ class PhaseNetwork(Autoencoder):
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         if self.below is None:
             super().check_batch(x, None, sample_weight)
-        elif checks.needs_unit_interval(self.loss):  # the stack has checked x, but not h
+        elif arguments.needs_unit_interval(self.loss):  # the stack has checked x, but not h
             super().check_batch(predictions(self.below, x, 256), None, sample_weight)
 
 

@@ -109,7 +109,7 @@ class VariationalAutoencoder(EncoderDecoder):
         self.posterior_layer = posteriors.get("posterior", posterior)
         self.prior = priors.get("prior", prior)
         self.likelihood = likelihoods.get("likelihood", likelihood)
-        self.importance_samples = checks.positive("importance_samples", importance_samples)
+        self.importance_samples = checks.whole_number("importance_samples", importance_samples)
         self.beta = self.add_weight(
             name="beta",
             shape=(),
@@ -295,12 +295,14 @@ class VariationalAutoencoder(EncoderDecoder):
             pixels: If True, draw x ~ p(x|z) instead of returning its mean.
             batch_size: Number of examples decoded at a time.
         """
-        checks.positive("count", count)
+        checks.whole_number("count", count)
         self._need_weights("sample")
         seed = self._source(seed)
         z = ops.convert_to_numpy(self.prior_at(None).sample(count, seed))
         return self._drawn(
-            predictions(self.decoder, z, checks.positive("batch_size", batch_size)), pixels, seed
+            predictions(self.decoder, z, checks.whole_number("batch_size", batch_size)),
+            pixels,
+            seed,
         )
 
     def _source(self, seed: int | None) -> keras.random.SeedGenerator:
@@ -342,7 +344,7 @@ class VariationalAutoencoder(EncoderDecoder):
 
     def _square(self, side, limit, units, spacing):
         """Return the codes of `grid`, (side, side, …)."""
-        side = checks.positive("side", side, 2)
+        side = checks.whole_number("side", side, 2)
         limit = checks.between("limit", limit, 0, math.inf)
         checks.one_of("spacing", spacing, ("even", "quantile"))
         self._need_weights("grid")

@@ -1,5 +1,7 @@
 """Discrete distributions by logits: Bernoulli (on or off) and categorical (one of k classes)."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -101,11 +103,19 @@ class Categorical(Distribution):
 
     def log_prob(self, value):
         value = ops.convert_to_tensor(value)
-        if "int" in keras.backend.standardize_dtype(value.dtype):
-            value = ops.one_hot(value, self.event_shape[-1], dtype="float32")
-        return self._sum(self._value(value) * self.log_weights)
+        if "int" not in keras.backend.standardize_dtype(value.dtype):
+            return self._sum(_times(self._value(value), self.log_weights))
+        is_class = ops.equal(value[..., None], ops.arange(self.event_shape[-1], dtype=value.dtype))
+        found = _times(self._value(is_class), self.log_weights)
+        known = ops.any(is_class, axis=-1, keepdims=True)  # any other number has probability 0
+        return self._sum(ops.where(known, found, -math.inf))
 
     def _closed_kl(self, other):
         if not isinstance(other, Categorical):
             return None
-        return self._sum(self.mean * (self.log_weights - other.log_weights))
+        return self._sum(_times(self.mean, self.log_weights - other.log_weights))
+
+
+def _times(share: Tensor, log_weight: Tensor) -> Tensor:
+    """Return the product, 0 if the share is 0: 0 log 0 = 0."""
+    return share * ops.where(share == 0, 0.0, log_weight)

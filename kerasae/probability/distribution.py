@@ -27,7 +27,7 @@ class Distribution:
             )
         if event_axes is None:
             event_axes = max(rank - 1, 1)
-        elif checks.positive("event_axes", event_axes) > rank:
+        elif checks.whole_number("event_axes", event_axes) > rank:
             raise ValueError(
                 f"`event_axes` is {event_axes}, expected at most {rank}, because the "
                 f"parameters have the shape {tuple(parameter.shape)}."
@@ -89,7 +89,7 @@ class Distribution:
                 f"values as {type(self).__name__}'s."
             )
         if z is None:
-            z = self.sample(checks.positive("count", count), seed)
+            z = self.sample(checks.whole_number("count", count), seed)
         for _ in range(len(other.batch_shape) - len(self.batch_shape)):
             z = z[:, None]  # every sample against the other's whole batch
         return ops.mean(self.log_prob(z) - other.log_prob(z), axis=0)
@@ -133,6 +133,7 @@ def numbers(name: str, value: Any, finite: bool = True) -> Tensor:
             raise ValueError(f"`{name}` is {value!r}, expected a tensor of numbers.")
         if np.isnan(array).any() or (finite and np.isinf(array).any()):
             raise ValueError(f"`{name}` holds NaN or infinite values, expected finite numbers.")
+        value = array.astype("float32")  # JAX reads no whole number beyond int32
     return float32(value)
 
 
@@ -174,6 +175,6 @@ def check_fits(name: str, value: Tensor, target_name: str, target: Tensor) -> No
 def noise_shape(like: Tensor, count: int | None) -> tuple[Any, ...]:
     """Return a tensor's shape, or that of `count` of them along a new first axis."""
     if not (count is None or ops.is_tensor(count)):  # a tensor is known only when the graph runs
-        checks.positive("count", count)
+        checks.whole_number("count", count)
     first = () if count is None else (count,)
     return (*first, *ops.shape(like))

@@ -74,7 +74,7 @@ class Mixture(Distribution):
         (1000, 2)
         """
         radius = checks.between("radius", radius, 0, math.inf)
-        turn = 2 * math.pi / checks.positive("modes", modes)
+        turn = 2 * math.pi / checks.whole_number("modes", modes)
         centres = [
             [radius * math.cos(turn * mode), radius * math.sin(turn * mode)]
             for mode in range(modes)

@@ -106,7 +106,7 @@ class MixturePrior(Prior):
         super().__init__(**kwargs)
         self.means = means if np.ndim(means) == 0 else _numbers("means", means, 2)
         self.components = (
-            checks.positive("means", means) if np.ndim(means) == 0 else len(self.means)
+            checks.whole_number("means", means) if np.ndim(means) == 0 else len(self.means)
         )
         self.stddev = np.asarray(_numbers("stddev", stddev))
         if not (self.stddev.size and (self.stddev > 0).all()):
@@ -119,7 +119,10 @@ class MixturePrior(Prior):
                 f"`weights` is {np.asarray(weights).tolist()}, expected {self.components} positive "
                 "numbers, one for each component."
             )
-        self.learned, self.seed = checks.flag("learned", learned), checks.positive("seed", seed, 0)
+        self.learned, self.seed = (
+            checks.flag("learned", learned),
+            checks.whole_number("seed", seed, 0),
+        )
 
     @classmethod
     def ring(cls, modes: int = 10, radius: float = 4.0, stddev: float = 0.5, **kwargs) -> Self:
@@ -220,9 +223,9 @@ class PseudoInputs(Prior):
             raise ValueError(
                 f"`count` has shape {examples.shape}, expected a whole number, or examples (K, …)."
             )
-        self.count = checks.positive("count", count) if examples is None else len(examples)
+        self.count = checks.whole_number("count", count) if examples is None else len(examples)
         self.interval = None if interval is None else checks.interval("interval", interval)
-        self.seed = checks.positive("seed", seed, 0)
+        self.seed = checks.whole_number("seed", seed, 0)
         self._examples = examples
 
     def build(self, code_shape, input_shape=None):
@@ -315,8 +318,8 @@ class SamplesPrior(Prior):
         self.labels = None
         if labels is not None:
             labels = np.asarray(labels)
-            checks.labels("labels", labels)
-            checks.same_length(points=points, labels=labels)
+            checks.check_labels("labels", labels)
+            checks.check_same_length(points=points, labels=labels)
             labels = labels.reshape(-1).astype("int64")
             if labels.min() < 0 or (np.bincount(labels) == 0).any():
                 raise ValueError(

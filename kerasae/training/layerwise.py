@@ -103,15 +103,15 @@ def fit_layerwise(
         "penalty": penalty,
     }
     per_phase = {name: _per_phase(name, value, len(phases)) for name, value in per_phase.items()}
-    fine_tuning_epochs = checks.positive("fine_tuning_epochs", fine_tuning_epochs, least=0)
+    fine_tuning_epochs = checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0)
     if validation_data is not None:
         validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)[0]
         validation_data = checks.as_array("validation_data", validation_data)
         model.check_batch(validation_data, None, None)
-    checks.positive("batch_size", batch_size)
-    checks.positive("seed", seed, least=0)
+    checks.whole_number("batch_size", batch_size)
+    checks.whole_number("seed", seed, least=0)
     for k, *arguments in zip(phases, *per_phase.values(), strict=True):  # before any training
-        checks.positive("epochs", arguments[0])
+        checks.whole_number("epochs", arguments[0])
         network = model.phase_network(k, not one_graph, *arguments[3:])
         network.compile(**_compilation(model, *arguments[1:3]))
     _compilation(model, fine_tuning_optimizer, model.loss)

@@ -93,7 +93,10 @@ def resumable_fit(
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     batches = Batches(
-        data, checks.positive("batch_size", batch_size), checks.positive("seed", seed, 0), phase
+        data,
+        checks.whole_number("batch_size", batch_size),
+        checks.whole_number("seed", seed, 0),
+        phase,
     )
     if settings is None:
         settings = {"data": fingerprint(data), "model": _configuration(model)}
@@ -101,7 +104,7 @@ def resumable_fit(
         "backend": keras.backend.backend(),
         "seed": seed,
         "batch_size": batch_size,
-        "epochs": checks.positive("epochs", epochs),
+        "epochs": checks.whole_number("epochs", epochs),
         "weights": [list(weight.shape) for weight in model.weights],
         "compilation": model.get_compile_config(),
         "validation_data": fingerprint(validation_data),
@@ -345,7 +348,9 @@ def _arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     if sample_weight is not None and y is None:
         y = x  # Keras drops the weights of examples that have no target.
     leaves = enumerate(tree.flatten((x, y, sample_weight)))
-    checks.same_length(**{f"array {index}": leaf for index, leaf in leaves if leaf is not None})
+    checks.check_same_length(
+        **{f"array {index}": leaf for index, leaf in leaves if leaf is not None}
+    )
     return x, y, sample_weight
 
 

@@ -84,7 +84,7 @@ def train(folder: Path, x):
     import keras
 
     from kerasae import Autoencoder, nets
-    from kerasae.zoo import pictures, recipe, recipes
+    from kerasae.zoo import pictures, recipes, training
 
     def tiny(data, steps):
         """A tiny model."""
@@ -93,14 +93,14 @@ def train(folder: Path, x):
         return model
 
     def total(model, test):
-        return recipe.Measured(float(sum(abs(each).sum() for each in model.get_weights())), 0.5)
+        return training.Measured(float(sum(abs(each).sum() for each in model.get_weights())), 0.5)
 
-    recipes.RECIPES["tiny"] = recipe.Recipe(
+    recipes.RECIPES["tiny"] = training.Recipe(
         build=tiny,
         paper="None.",
         measures={"sum of weights": total},
         pictures={"reconstructions": pictures.reconstructed},
-        full=recipe.Budget(256, 20),
+        full=training.Budget(256, 20),
         batch_size=16,
     )
     made = folder / "tiny_strokes"
@@ -121,11 +121,11 @@ def train(folder: Path, x):
 
 
 def reproduce(folder: Path, x):
-    """Run a tiny reproduction by the command."""
+    """Reproduce a tiny result by the command."""
     import keras
 
     from kerasae import Autoencoder, nets, plots
-    from kerasae.zoo import reproduction, reproductions
+    from kerasae.zoo.published.result import RESULTS, Result
 
     def build():
         model = Autoencoder(*nets.mlp(x.shape[1:], 2, (16,)))
@@ -140,7 +140,7 @@ def reproduce(folder: Path, x):
         last = work.histories["second"]["loss"][-1]
         return {"loss": last, "mean": float(model.reconstruct(x).mean())}
 
-    reproductions.REPRODUCTIONS["tiny"] = reproduction.Reproduction(
+    RESULTS["tiny"] = Result(
         tiny,
         source="Nobody (1900)",
         setting="Noise.",
@@ -201,8 +201,7 @@ def work(case: str, folder: Path) -> None:
     import keras
     import numpy as np
 
-    import kerasae.zoo.recipe
-    import kerasae.zoo.reproductions  # noqa: F401
+    import kerasae.zoo.cards  # noqa: F401, with all that the commands need
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((128, 12), dtype="float32")

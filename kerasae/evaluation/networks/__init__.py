@@ -111,7 +111,7 @@ def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.nda
     images = checks.to_numpy("images", images)
     if images.shape[1:] == (2 * height, 2 * width, channels):
         images = images.reshape(-1, height, 2, width, 2, channels).mean(axis=(2, 4))
-    checks.array("images", images, (height, width, channels), unit_interval=True)
-    size = checks.positive("batch_size", batch_size)
+    checks.check_array("images", images, (height, width, channels), unit_interval=True)
+    size = checks.whole_number("batch_size", batch_size)
     found = predictions(model, images.astype("float32"), size)
     return {key: found[key] for key in model.output}  # Keras sorts them on one backend
