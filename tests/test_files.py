@@ -19,7 +19,9 @@ from kerasae import Autoencoder, StackedAutoencoder, datasets, files, nets, plot
 from kerasae.datasets import store
 from kerasae.training import resume
 from kerasae.training.resume import resumable_fit
-from kerasae.zoo import recipe, reproduction
+from kerasae.zoo import commands, training
+from kerasae.zoo.published import runs
+from kerasae.zoo.published.result import Result
 
 pytestmark = pytest.mark.home("torch")
 x = np.random.default_rng(0).random((16, 4), dtype="float32")
@@ -196,13 +198,13 @@ def tiny(train, steps):
     return model
 
 
-TINY = recipe.Recipe(
+TINY = training.Recipe(
     build=tiny,
     paper="None.",
-    measures={"numbers": lambda model, test: recipe.Measured(float(model.count_params()), 0.5)},
+    measures={"numbers": lambda model, test: training.Measured(float(model.count_params()), 0.5)},
     pictures={},
-    full=recipe.Budget(16, 2),
-    fast=recipe.Budget(16, 1),
+    full=training.Budget(16, 2),
+    fast=training.Budget(16, 1),
     batch_size=8,
 )
 
@@ -212,7 +214,7 @@ def preset(folder):
     output, left = folder / "tiny", list(folder.glob(".*"))
     if not output.exists() or left:
         try:
-            assert recipe.train(TINY, "strokes", output, "fast", verbose=0).name == "tiny"
+            assert commands.make(TINY, "strokes", output, "fast", verbose=0).name == "tiny"
         except ValueError as error:  # killed at the very end, when only the lock's file was left
             assert "exists" in str(error) and not any(path.is_dir() for path in left)
     found = presets.metadata(output)
@@ -253,7 +255,7 @@ def toy_result(work):
     return {"mean": model.reconstruct(x).mean(), "loss": work.histories["training"]["loss"][-1]}
 
 
-TOY = reproduction.Reproduction(
+TOY = Result(
     toy_result,
     source="Nobody (1900)",
     setting="Noise.",
@@ -265,9 +267,9 @@ TOY = reproduction.Reproduction(
 
 def test_every_fault_of_a_reproduction_is_survived(few, tmp_path, monkeypatch):
     def run(folder):
-        entry = reproduction.run(TOY, folder, verbose=0)
-        assert reproduction.is_done(folder, "full", 0)
-        assert reproduction.runs(folder) == [entry]
+        entry = runs.run(TOY, folder, verbose=0)
+        assert runs.is_done(folder, "full", 0)
+        assert runs.entries(folder) == [entry]
         return entry["numbers"], entry["epochs"]
 
     assert_every_fault_is_survived(run, tmp_path, monkeypatch)
@@ -367,9 +369,9 @@ def test_two_runs_do_not_write_one_output(few, tmp_path):
             with pytest.raises(ValueError, match=f"`{path}` is being written by another run"):
                 run()
 
-    second(lambda: recipe.train(TINY, "strokes", tmp_path / "tiny", "fast"), tmp_path / "tiny")
-    path = reproduction.file_of_run(tmp_path, "full", 0)
-    second(lambda: reproduction.run(TOY, tmp_path), path)
+    second(lambda: commands.make(TINY, "strokes", tmp_path / "tiny", "fast"), tmp_path / "tiny")
+    path = runs.file_of_run(tmp_path, "full", 0)
+    second(lambda: runs.run(TOY, tmp_path), path)
     second(lambda: resumable_fit(make(), x, epochs=1, folder=tmp_path), tmp_path / "phase_1.npz")
     model = StackedAutoencoder(units=(3, 2), input_shape=(4,))
     model.compile(optimizer="adam", loss="mse")

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from kerasae import __main__, datasets, zoo
-from kerasae.zoo import recipes
-from kerasae.zoo.recipe import Budget
+from kerasae.zoo import commands, recipes
+from kerasae.zoo.training import Budget
 
 pytestmark = pytest.mark.home("tensorflow")
 
@@ -37,11 +37,11 @@ def test_an_interrupt_is_one_word(tmp_path, monkeypatch, capsys):
     def interrupted(**options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(__main__, "demo", interrupted)
+    monkeypatch.setattr(commands, "demo", interrupted)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "demo", "--output", str(tmp_path))
     assert stop.value.code == 130 and capsys.readouterr().out == "\nstopped\n"
-    monkeypatch.setattr(__main__, "train", interrupted)
+    monkeypatch.setattr(commands, "train", interrupted)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "train", "vae_2", "--output", str(tmp_path))
     assert stop.value.code == 130 and "the same command resumes the run" in capsys.readouterr().out
@@ -139,7 +139,7 @@ def test_train_and_evaluate(monkeypatch, capsys, tmp_path):
 
 
 def test_without_matplotlib_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
-    for name in ("recipe", "recipes", "pictures"):
+    for name in ("recipes", "pictures"):
         monkeypatch.delattr(zoo, name)
         monkeypatch.delitem(sys.modules, f"kerasae.zoo.{name}")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -160,7 +160,7 @@ def test_a_disk_that_takes_nothing_is_one_sentence(command, number, monkeypatch,
     def full(**options):
         raise OSError(number, os.strerror(number), "there")
 
-    monkeypatch.setattr(__main__, command, full)
+    monkeypatch.setattr(commands, command, full)
     name = ["vae_2"] if command == "train" else []
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, command, *name, "--output", str(tmp_path))

@@ -83,7 +83,9 @@ def test_agreement(said, ours, agrees):
 
 @pytest.mark.home("torch")
 def test_verdict():
-    found = toy(published={"loss": Published(1.0, "seen", within=0.1)}, trend=lambda ours: ours["loss"] < 5)
+    found = toy(
+        published={"loss": Published(1.0, "seen", within=0.1)}, trend=lambda ours: ours["loss"] < 5
+    )
     assert found.verdict([entry(loss=1.05), entry(loss=0.95)]) == "reproduced"
     assert found.verdict([entry(loss=1.05), entry(loss=1.2)]) == "trend reproduced"
     assert found.verdict([entry("fast", loss=1.0)]) == "trend reproduced"

@@ -12,7 +12,15 @@ from other_backends import BACKENDS
 
 from kerasae import Autoencoder, datasets, nets, presets, zoo
 from kerasae.training.resume import resumable_fit
-from kerasae.zoo import card, catalogue, measures, pictures, recipe, recipes
+from kerasae.zoo import (
+    cards,
+    catalogue,
+    commands,
+    measures,
+    pictures,
+    recipes,
+    training,
+)
 
 PRESETS = zoo.presets()
 by_name = pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
@@ -27,7 +35,7 @@ def no_old_models():
 def small(name, **data):
     """A recipe that takes a moment."""
     found, dataset, preset = recipes.find(name)
-    few = recipe.Budget(96, 3)
+    few = training.Budget(96, 3)
     return dataclasses.replace(found, fast=few, batch_size=32, **data), dataset, preset
 
 
@@ -74,7 +82,7 @@ def test_outputs_are_those_of_the_backend_that_made_it(preset):
     model = presets.load(keras.Model, preset.name)
     assert type(model).__name__ == preset.model and model.count_params() == preset.parameters
     expected = presets.metadata(preset.name)["outputs"]
-    found = recipe.outputs(recipes.RECIPES[preset.recipe], model)
+    found = training.outputs(recipes.RECIPES[preset.recipe], model)
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert np.std(expected) > 1e-3  # they say something
 
@@ -89,7 +97,7 @@ def test_outputs_are_those_of_the_backend_that_made_it(preset):
 def test_it_is_held_to_its_card(preset):
     if preset.dataset == "mnist" and not os.environ.get("KERASAE_DATA"):
         pytest.skip("$KERASAE_DATA is not set: no MNIST to measure on")
-    found = recipe.evaluate(preset.name, recipes.RECIPES[preset.recipe], preset.dataset)
+    found = training.evaluate(preset.name, recipes.RECIPES[preset.recipe], preset.dataset)
     assert found.keys() == preset.measures.keys()
     assert all(holds for _, holds in found.values()), (found, preset.measures)
 
@@ -111,7 +119,7 @@ def test_its_recipe_builds_the_model_that_ships(preset):
 @pytest.mark.home("torch")
 def test_its_card_is_of_it(preset):
     page = (presets.find(preset.name) / presets.CARD).read_text(encoding="utf-8")
-    assert page == card.text(preset, recipes.RECIPES[preset.recipe])
+    assert page == cards.text(preset, recipes.RECIPES[preset.recipe])
     assert page.startswith(f"# {preset.name}\n") and preset.paper in page
     for name, found in preset.measures.items():
         assert f"| {name} | {found.value:.4g} |" in page
@@ -125,9 +133,9 @@ def test_its_card_is_of_it(preset):
 
 @pytest.mark.home("torch")
 def test_the_index_is_of_all():
-    assert card.INDEX.read_text(encoding="utf-8") == card.index()
+    assert cards.INDEX.read_text(encoding="utf-8") == cards.index()
     for preset in PRESETS:
-        assert f"[{preset.name}](presets/{preset.name}/README.md)" in card.index()
+        assert f"[{preset.name}](presets/{preset.name}/README.md)" in cards.index()
 
 
 # Making one.
@@ -137,7 +145,7 @@ def test_the_index_is_of_all():
 @pytest.mark.home("torch")
 def test_training_writes_a_preset_with_its_card(name, tmp_path):
     found, dataset, preset = small(name, measures={"numbers": numbers})
-    entry = recipe.train(found, dataset, tmp_path / preset, "fast", seed=3, verbose=0)
+    entry = commands.make(found, dataset, tmp_path / preset, "fast", seed=3, verbose=0)
     files = {path.name for path in (tmp_path / preset).iterdir()}
     assert files == {*presets.FILES, presets.CARD, "training.png"} | {
         f"{picture}.png" for picture in found.pictures
@@ -146,23 +154,23 @@ def test_training_writes_a_preset_with_its_card(name, tmp_path):
     assert (entry.name, entry.recipe, entry.seed, entry.budget) == (preset, name, 3, "fast")
     assert (entry.images, entry.epochs, entry.backend) == (96, 3, keras.backend.backend())
     assert entry == catalogue.preset(tmp_path / preset)
-    _, holds = recipe.evaluate(tmp_path / preset, found, dataset)["numbers"]
+    _, holds = training.evaluate(tmp_path / preset, found, dataset)["numbers"]
     assert holds
     page = (tmp_path / preset / presets.CARD).read_text(encoding="utf-8")
     assert f"train {preset} --budget fast --seed 3" in page
     with pytest.raises(ValueError, match="exists, expected a new folder: delete it, or choose"):
-        recipe.train(found, dataset, tmp_path / preset, "fast")
+        commands.make(found, dataset, tmp_path / preset, "fast")
 
 
 def numbers(model, test):
     """A measure that is quick and exact."""
-    return recipe.Measured(float(model.count_params()), 0.5)
+    return training.Measured(float(model.count_params()), 0.5)
 
 
 @pytest.mark.home("torch")
 def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
     found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
-    begin = recipe.Stopwatch.on_epoch_begin
+    begin = training.Stopwatch.on_epoch_begin
 
     def killed(self, epoch, logs=None):
         if epoch == 1:
@@ -170,12 +178,12 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
         begin(self, epoch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recipe.Stopwatch, "on_epoch_begin", killed)
+        patch.setattr(training.Stopwatch, "on_epoch_begin", killed)
         with pytest.raises(KeyboardInterrupt):
-            recipe.train(found, dataset, tmp_path / "killed", "fast", verbose=0)
+            commands.make(found, dataset, tmp_path / "killed", "fast", verbose=0)
     assert not (tmp_path / "killed").exists()
-    recipe.train(found, dataset, tmp_path / "killed", "fast", verbose=0)
-    recipe.train(found, dataset, tmp_path / "whole", "fast", verbose=0)
+    commands.make(found, dataset, tmp_path / "killed", "fast", verbose=0)
+    commands.make(found, dataset, tmp_path / "whole", "fast", verbose=0)
     for folder in ("killed", "whole"):
         assert catalogue.preset(tmp_path / folder).epochs == 3
     one, other = (presets.load(keras.Model, tmp_path / name) for name in ("killed", "whole"))
@@ -187,11 +195,11 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
 def test_a_killed_card_leaves_no_half_of_a_preset(tmp_path, monkeypatch):
     found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
     with monkeypatch.context() as patch:
-        patch.setattr(card, "write", lambda *arguments: 1 / 0)
+        patch.setattr(cards, "write", lambda made: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            recipe.train(found, dataset, tmp_path / "preset", "fast", verbose=0)
+            commands.make(found, dataset, tmp_path / "preset", "fast", verbose=0)
     assert not (tmp_path / "preset").exists()
-    recipe.train(found, dataset, tmp_path / "preset", "fast", verbose=0)  # measures, and is done
+    commands.make(found, dataset, tmp_path / "preset", "fast", verbose=0)  # measures, and is done
     assert catalogue.preset(tmp_path / "preset").seconds > 0
 
 
@@ -200,18 +208,18 @@ def test_what_a_run_killed_at_its_end_has_left_is_swept(tmp_path, monkeypatch):
     found, dataset, _ = small("vae_2", measures={"numbers": numbers}, pictures={})
     folder = tmp_path / "made"
     with monkeypatch.context() as patch:
-        patch.setattr(recipe.shutil, "rmtree", interrupted_at(recipe.shutil.rmtree, ".made"))
+        patch.setattr(shutil, "rmtree", interrupted_at(shutil.rmtree, ".made"))
         with pytest.raises(KeyboardInterrupt):
-            recipe.train(found, dataset, folder, "fast", verbose=0)
+            commands.make(found, dataset, folder, "fast", verbose=0)
     assert folder.exists() and (tmp_path / ".made-fast-0").exists()
     for other in ({"seed": 1}, {"budget": "full"}):  # these are other runs
         with pytest.raises(ValueError, match="exists, expected a new folder"):
-            recipe.train(found, dataset, folder, **{"budget": "fast"} | other)
+            commands.make(found, dataset, folder, **{"budget": "fast"} | other)
     (tmp_path / ".made-fast-1").mkdir()
     with pytest.raises(ValueError, match="exists, expected a new folder"):
-        recipe.train(found, dataset, folder, "fast", seed=1)
+        commands.make(found, dataset, folder, "fast", seed=1)
     (tmp_path / ".made-fast-1").rmdir()
-    entry = recipe.train(found, dataset, folder, "fast")
+    entry = commands.make(found, dataset, folder, "fast")
     assert entry == catalogue.preset(folder) and list(tmp_path.iterdir()) == [folder]
 
 
@@ -229,10 +237,10 @@ def interrupted_at(function, start):
 @pytest.mark.parametrize("allowed, exact", [(0.0, True), (1.0, False)])
 @pytest.mark.home("torch")
 def test_float16_is_refused_where_outputs_would_move(allowed, exact, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "EQUAL", allowed)
+    monkeypatch.setattr(training, "EQUAL", allowed)
     found, dataset, _ = small("vae_2")
     model = found.build(found.load(dataset, 96)[0], 10)
-    loaded = recipe._saved(model, found, tmp_path / "preset")
+    loaded = training._saved(model, found, tmp_path / "preset")
     pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs) == exact
 
@@ -246,7 +254,7 @@ def test_a_card_that_lies_is_found_out(tmp_path):
     for found in said["measures"].values():
         found["value"] += 2 * found["tolerance"]
     path.write_text(json.dumps(said))
-    found = recipe.evaluate(tmp_path / name, recipes.RECIPES["sparse"], "strokes")
+    found = training.evaluate(tmp_path / name, recipes.RECIPES["sparse"], "strokes")
     assert not any(holds for _, holds in found.values())
 
 
@@ -311,9 +319,9 @@ def test_the_stopwatch_adds_up_epochs_and_runs(tmp_path, monkeypatch):
     def run(dies=False):
         model = Autoencoder(*nets.mlp((4,), 2, units=()))
         model.compile("adam")
-        watch = recipe.Stopwatch()
+        watch = training.Stopwatch()
         callbacks, phases = [watch, Clock(dies)], (1, 2)
-        monkeypatch.setattr(recipe.time, "monotonic", lambda: now)
+        monkeypatch.setattr(training.time, "monotonic", lambda: now)
         for phase in phases:
             resumable_fit(
                 model,

@@ -28,7 +28,7 @@ from kerasae.penalties import Contractive, MeanActivation
 from kerasae.probability.likelihoods import Normal
 from kerasae.probability.priors import MixturePrior
 from kerasae.zoo import measures, pictures
-from kerasae.zoo.recipe import Budget, Inputs, Recipe, images
+from kerasae.zoo.training import Budget, Inputs, Recipe, images
 
 KINGMA = 'Kingma & Welling, "Auto-encoding variational Bayes" (2014)'
 

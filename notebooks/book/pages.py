@@ -38,7 +38,7 @@ PICTURES = (".png", ".jpg", ".svg")
 def gather(target: Path) -> None:
     """Writes every page and its pictures below `target`."""
     cards = sorted((ROOT / "kerasae/zoo/presets").glob("*/README.md"))
-    runs = sorted((ROOT / "kerasae/zoo/reproduced").glob("*/README.md"))
+    runs = sorted((ROOT / "kerasae/zoo/published/results").glob("*/README.md"))
     paths = [ROOT / text for text in TEXTS] + cards + runs + read.notebooks()
     sources = {path.relative_to(ROOT).as_posix(): path for path in paths}
     pages = {name: _read(name, path, set(sources)) for name, path in sources.items()}
