@@ -704,7 +704,7 @@ def test_what_a_model_lacks_is_named():
     for method in ("learn", "judge"):
         with pytest.raises(NotImplementedError, match=f"NoStep does not define `{method}`"):
             getattr(NoStep(), method)(*data(), None)
-    with pytest.raises(ValueError, match="`loss` is 'mse', expected none: the loss and its wei"):
+    with pytest.raises(ValueError, match="`loss` is 'mse', expected none: the constructor's arg"):
         Pursuit().compile("adam", loss="mse")
 
 
