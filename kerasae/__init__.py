@@ -14,10 +14,7 @@ from kerasae import (
     probability,
     zoo,
 )
-from kerasae.models.adversarial import (
-    AdversarialAutoencoder,
-    SemiSupervisedAdversarialAutoencoder,
-)
+from kerasae.models.adversarial import AdversarialAutoencoder
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import Classifier
 from kerasae.models.conditional import ConditionalVariationalAutoencoder
@@ -25,6 +22,7 @@ from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising import DenoisingAutoencoder
 from kerasae.models.gan import GAN
 from kerasae.models.predictive import PredictiveSparseDecomposition
+from kerasae.models.semi_supervised import SemiSupervisedAdversarialAutoencoder
 from kerasae.models.sparse import SparseAutoencoder
 from kerasae.models.stacked import StackedAutoencoder
 from kerasae.models.variational import VariationalAutoencoder

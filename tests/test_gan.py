@@ -6,7 +6,8 @@ from keras import ops
 from scipy import stats
 
 from kerasae import datasets, nets
-from kerasae.models.gan import GAN, LOSSES
+from kerasae.models.games import LOSSES
+from kerasae.models.gan import GAN
 
 PARTS = {"discriminator_loss", "generator_loss", "real", "fake", "diversity"}
 
@@ -342,9 +343,9 @@ def test_samples_and_interpolations():
     np.testing.assert_allclose(path[:, 1], model.generate((start + end) / 2), atol=1e-6)
     arc = linear().interpolate([[1.0, 0.0]], [[0.0, 1.0]], steps=3)  # by default, with G(z) = z
     np.testing.assert_allclose(arc[0, 1], np.sqrt([0.5, 0.5]), atol=1e-6)
-    draws = numbers(small(latent="uniform")._noise(1000, 0))
+    draws = numbers(small(latent="uniform")._draw_noise(1000, 0))
     assert -1 <= draws.min() < -0.95 and 0.95 < draws.max() <= 1
-    assert np.std(numbers(model._noise(1000, 0))) == pytest.approx(1, abs=0.05)
+    assert np.std(numbers(model._draw_noise(1000, 0))) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
