@@ -1,9 +1,13 @@
 """The pages of the API reference, which Sphinx fills from the docstrings."""
 
 import ast
+import inspect
 import re
 from importlib.util import find_spec
 from pathlib import Path
+
+import kerasae
+from kerasae.models.base import Model
 
 PACKAGE = Path(find_spec("kerasae").origin).parent  # where Sphinx will import it from
 MODULES = {
@@ -75,8 +79,23 @@ def _members(module: str) -> str:
     names = models().get(module)
     if names is None:
         return "   :members:\n"
-    classes = [f".. autoclass:: kerasae.{name}\n   :members:\n" for name in names]
+    classes = []
+    for name in names:
+        members = ", ".join(_methods(name))
+        classes.append(f".. autoclass:: kerasae.{name}\n   :members: {members}\n")
     return "   :no-members:\n   :no-index:\n\n" + "\n".join(classes)
+
+
+def _methods(name: str) -> list[str]:
+    """Return a model's documented public methods, also those inherited below the base class."""
+    classes = getattr(kerasae, name).__mro__
+    defined = [vars(each) for each in classes[: classes.index(Model)]]
+    methods = {method: value for each in reversed(defined) for method, value in each.items()}
+    return [
+        method
+        for method, value in methods.items()
+        if not method.startswith("_") and inspect.isroutine(value) and value.__doc__
+    ]
 
 
 def _summary(module: str) -> str:
