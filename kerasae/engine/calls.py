@@ -54,7 +54,7 @@ def call(network: keras.Model, x: Tensor, training: bool) -> Tensor:
 
 def _chain(network: keras.Model) -> list[keras.layers.Layer] | None:
     """Return the layers of a plain chain, or `None`."""
-    if not (network.built and getattr(network, "inputs", None)):
+    if not graphs.is_built(network):
         return None  # not yet
     count = len(network.layers)  # a Sequential may grow
     if network not in _CHAINS or _CHAINS[network][0] != count:

@@ -31,6 +31,24 @@ def symbolic(function: Callable, *inputs: keras.KerasTensor) -> Any:
     return _Function(function)(*inputs)
 
 
+def is_built(network: keras.layers.Layer) -> bool:
+    """Return whether a network is built as a graph of layers, which has inputs of known shapes."""
+    return network.built and bool(getattr(network, "inputs", None))
+
+
+def input_shape(network: keras.layers.Layer) -> Any:
+    """Return the shape of a batch that a network takes, of each input if there are several.
+
+    `None` if it is not known yet.
+
+    Example:
+
+    >>> input_shape(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    (None, 3)
+    """
+    return network.input_shape if is_built(network) else None
+
+
 def layers_of(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return the layers of a network in the order of its graph, those of networks inside included.
 
@@ -51,7 +69,7 @@ def chain(f: Any) -> list[Any] | None:
     # Only Keras's own two kinds, since a subclass may do something else with its layers.
     ours = isinstance(f, keras.Sequential) and type(f).__module__.startswith("kerasae.")
     known = ours or type(f).__module__.startswith("keras.")
-    if not known or not getattr(f, "inputs", None):
+    if not known or not is_built(f):
         return None
     if len(f.inputs) != 1 or len(f.outputs) != 1:
         return None
@@ -70,7 +88,7 @@ def last_layer(network: keras.Model) -> keras.layers.Layer | None:
 
     Layers that only change the shape do not count.
     """
-    for layer in reversed(network.layers if getattr(network, "inputs", None) else []):
+    for layer in reversed(network.layers if is_built(network) else []):
         if isinstance(layer, keras.Model):
             return last_layer(layer)
         if not isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):

@@ -109,8 +109,7 @@ class EncoderDecoder(Model):
     # Construction.
 
     def input_shape_of_networks(self) -> Any:
-        built = self.encoder.built and getattr(self.encoder, "inputs", None)
-        return self.encoder.input_shape if built else None
+        return graphs.input_shape(self.encoder)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build both networks and check that their shapes match."""
@@ -122,13 +121,12 @@ class EncoderDecoder(Model):
         if not hasattr(self, "_shapes"):  # a loaded model is built twice
             self.make_weights(tuple(code.shape[1:]))
         code = self._code(inputs, code)
-        if getattr(self.decoder, "inputs", None):  # else its shape is not known yet
-            expected = self.decoder.input_shape
-            if not checks.fits(code.shape[1:], expected[1:]):
-                raise ValueError(
-                    f"`decoder` takes codes of shape {tuple(expected[1:])}, but `encoder` gives "
-                    f"codes of shape {tuple(code.shape[1:])}: expected the same shape."
-                )
+        expected = graphs.input_shape(self.decoder)
+        if expected is not None and not checks.fits(code.shape[1:], expected[1:]):
+            raise ValueError(
+                f"`decoder` takes codes of shape {tuple(expected[1:])}, but `encoder` gives "
+                f"codes of shape {tuple(code.shape[1:])}: expected the same shape."
+            )
         self.decoder(code)
         output = graphs.symbolic(lambda code: self.decoding(code, False)["output"], code)
         if self.corruption is not None:
