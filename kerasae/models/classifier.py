@@ -16,7 +16,6 @@ Howard & Ruder, "Universal language model fine-tuning for text classification" (
 gradual unfreezing.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -25,9 +24,11 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import calls, graphs, internals
+from kerasae.engine import arguments, calls, graphs, internals
 from kerasae.losses import EachLoss
-from kerasae.models.base import Among, Model
+from kerasae.models import inputs, labels, transfer
+from kerasae.models.base import Model
+from kerasae.training import unfreezing
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -108,21 +109,12 @@ class Classifier(Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        self.classes = checks.positive("classes", classes, least=2)
-        encoder = checks.network("encoder", encoder)
-        if isinstance(getattr(encoder, "encoder", None), keras.Model):
-            raise ValueError(
-                f"`encoder` is a {type(encoder).__name__}, expected the encoder in it: pass its "
-                "`.encoder`."
-            )
+        self.classes = checks.whole_number("classes", classes, least=2)
         copy = checks.flag("copy", copy)
-        self.encoder = graphs.copied("encoder", encoder) if copy else encoder
-        if decoder is not None:
-            decoder = checks.network("decoder", decoder)
-            decoder = graphs.copied("decoder", decoder) if copy else decoder
-        self.decoder = decoder
-        self.head = _head(head, self.classes)
-        self.corruption = checks.layer("corruption", corruption)
+        self.encoder = transfer.own_encoder(encoder, copy)
+        self.decoder = None if decoder is None else transfer.own_network("decoder", decoder, copy)
+        self.head = transfer.new_head(head, self.classes)
+        self.corruption = arguments.layer("corruption", corruption)
         self.reconstruction_loss = reconstruction_loss
         self.error = EachLoss("reconstruction_loss", reconstruction_loss)
         self.reconstruction_weight = checks.not_negative(
@@ -132,8 +124,7 @@ class Classifier(Model):
         self.parts = ("cross_entropy", *([] if decoder is None else ["reconstruction"]))
 
     def input_shape_of_networks(self):
-        built = self.encoder.built and getattr(self.encoder, "inputs", None)
-        return self.encoder.input_shape if built else None
+        return graphs.input_shape(self.encoder)
 
     @classmethod
     def from_classifier(
@@ -169,68 +160,24 @@ class Classifier(Model):
         >>> model.encode(np.ones((2, 5))).shape, model.predict(np.ones((2, 5)), verbose=0).shape
         ((2, 4), (2, 3))
         """
-        trained = checks.network("trained", trained)
-        if not getattr(trained, "inputs", None):
-            raise ValueError(
-                f"`trained` is a {type(trained).__name__} without a graph of layers, expected a "
-                "functional or built Sequential model, or its encoder given to the constructor."
-            )
-        if copy:
-            trained = graphs.copied("trained", trained)
-        inputs, code = graphs.input_of("trained", trained), graphs.cut_at(trained, cut)
-        whole = len(trained.outputs) == 1 and trained.outputs[0] is code
-        encoder = trained if whole else keras.Model(inputs, code, name="encoder")
+        encoder = transfer.lower_layers(trained, cut, copy)
         return cls(encoder, classes, head, fixed=fixed, copy=False, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Build all networks, check that their shapes match, and fix layers."""
-        if getattr(self.encoder, "inputs", None):
-            inputs = graphs.input_of("encoder", self.encoder)
-        elif isinstance(input_shape, dict):
-            inputs = {name: keras.KerasTensor(shape) for name, shape in input_shape.items()}
-        else:
-            inputs = keras.KerasTensor(input_shape)
+        x = inputs.symbolic(self.encoder, input_shape)
         if self.corruption is not None:
-            self.corruption(inputs)
-        code = self.encoder(inputs)
+            self.corruption(x)
+        code = self.encoder(x)
         if not isinstance(code, keras.KerasTensor):
             raise ValueError(f"`encoder` gives {len(code)} outputs, expected one code.")
-        try:
-            logits = self.head(code)
-        except ValueError as error:  # for instance a dense layer on a map of unknown size
-            raise ValueError(
-                f"`head` does not take the encoder's codes of shape {tuple(code.shape[1:])}, "
-                "expected one that does, such as pooling and a dense layer."
-            ) from error
-        if tuple(logits.shape[1:]) != (self.classes,):
-            raise ValueError(
-                f"`head` gives outputs of shape {tuple(logits.shape[1:])} for codes of shape "
-                f"{tuple(code.shape[1:])}, expected one logit for each of {self.classes} classes."
-            )
-        self._reconstructs(inputs, code)
-        self._input_shape = None if isinstance(inputs, dict) else tuple(inputs.shape[1:])
+        transfer.build_head(self.head, code, self.classes)
+        if self.decoder is not None:
+            transfer.build_decoder(self.decoder, x, code)
+        self._input_shape = None if isinstance(x, dict) else tuple(x.shape[1:])
         self.built = True
         internals.called(self)
-        self._fix()
-
-    def _reconstructs(self, inputs: Any, code: keras.KerasTensor) -> None:
-        """Build the decoder and check that it maps the code to the input's shape."""
-        if self.decoder is None:
-            return
-        if isinstance(inputs, dict):
-            raise ValueError("`decoder` is given, expected none for an encoder of several inputs.")
-        takes = self.decoder.input_shape[1:] if getattr(self.decoder, "inputs", None) else None
-        if takes is not None and not checks.fits(code.shape[1:], takes):
-            raise ValueError(
-                f"`decoder` takes codes of shape {tuple(takes)}, but `encoder` gives codes of "
-                f"shape {tuple(code.shape[1:])}: expected the same shape."
-            )
-        output = self.decoder(code)
-        if not checks.fits(output.shape[1:], inputs.shape[1:]):
-            raise ValueError(
-                f"`decoder` gives reconstructions of shape {tuple(output.shape[1:])}, expected the "
-                f"shape of the input, {tuple(inputs.shape[1:])}."
-            )
+        unfreezing.freeze(self.encoder, self.fixed)
 
     # The mathematics.
 
@@ -245,11 +192,7 @@ class Classifier(Model):
         return found
 
     def terms(self, x, y, found):
-        labels, labelled = _labels(y)
-        each = keras.losses.sparse_categorical_crossentropy(
-            labels, found["logits"], from_logits=True
-        )
-        terms = {"cross_entropy": Among(each, labelled)}  # −log p(c|x)
+        terms = {"cross_entropy": labels.cross_entropy(y, found["logits"])}  # −log p(c|x)
         if self.decoder is not None:
             terms["reconstruction"] = self.error(x, found["reconstruction"])  # L(x, g(f(x̃)))
         return terms
@@ -261,9 +204,7 @@ class Classifier(Model):
         return loss
 
     def measures(self, x, y, found):
-        labels, labelled = _labels(y)
-        right = ops.cast(ops.argmax(found["logits"], axis=-1), "int32") == labels
-        return {"accuracy": Among(ops.cast(right, "float32"), labelled)}
+        return {"accuracy": labels.accuracy(y, found["logits"])}
 
     def compile(self, optimizer="adam", metrics=None, **kwargs) -> None:
         """Compile as `keras.Model.compile` does; the loss is defined by the class."""
@@ -276,10 +217,14 @@ class Classifier(Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the compiled metrics; an example without a label has the weight 0."""
-        labels, weight = _labels(y)
+        y, weight = labels.labels_and_weights(y)
         if sample_weight is not None:
-            weight = weight * _flat(sample_weight, "float32")
-        return super().compute_metrics(x, labels, y_pred, weight)
+            weight = weight * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
+        return super().compute_metrics(x, y, y_pred, weight)
+
+    # Training.
+
+    fit_gradually = unfreezing.fit_gradually
 
     def fix(self, fixed: str | int | None) -> None:
         """Change which of the encoder's layers are fixed, see `fixed` in the constructor.
@@ -287,124 +232,33 @@ class Classifier(Model):
         A compiled model is compiled again with the same arguments. Its optimizer is a new one with
         the same settings, because an optimizer's state belongs to the variables that it trains.
         """
-        before, self.fixed = self.fixed, fixed
         if self.built:
-            try:
-                self._fix()
-            except ValueError:
-                self.fixed = before
-                raise
+            unfreezing.freeze(self.encoder, fixed)
+        self.fixed = fixed
         if self.compiled:
             fresh = type(self.optimizer).from_config(self.optimizer.get_config())
             self.compile(optimizer=fresh, **self.aside.compiled)
-
-    def _fix(self) -> None:
-        """Set every layer's `trainable`."""
-        layers = graphs.layers_of(self.encoder)
-        count = self._fixed_count(layers)
-        graphs.set_trainable(self.encoder, self.fixed != "all")
-        for index, layer in enumerate(layers):
-            graphs.set_trainable(layer, index >= count)
-
-    def _fixed_count(self, layers: list[keras.layers.Layer]) -> int:
-        """Return the number of the encoder's layers, from the input on, that are fixed."""
-        if self.fixed is None:
-            return 0
-        if isinstance(self.fixed, str):
-            if self.fixed == "all":
-                return len(layers)
-            return layers.index(graphs.named("fixed", self.fixed, layers)) + 1
-        weighted = [index for index, layer in enumerate(layers) if layer.weights]
-        if isinstance(self.fixed, bool) or not isinstance(self.fixed, int):
-            raise ValueError(
-                f"`fixed` is {self.fixed!r}, expected 'all', None, a layer's name or a number."
-            )
-        if abs(self.fixed) > len(weighted):
-            raise ValueError(
-                f"`fixed` is {self.fixed}, but `encoder` has {len(weighted)} layers with weights, "
-                f"expected a number from {-len(weighted)} to {len(weighted)}."
-            )
-        count = self.fixed if self.fixed >= 0 else len(weighted) + self.fixed
-        return weighted[count - 1] + 1 if count else 0
-
-    def fit_gradually(
-        self, x: Any, y: Any = None, epochs: int = 1, layers: int = 1, **kwargs
-    ) -> keras.callbacks.History:
-        """Train the head alone, then with more and more of the encoder, from the top down.
-
-        Stage 0 trains the head with the encoder fixed, stage s the head and the encoder's upper
-        `s · layers` layers that have weights, the last stage everything. Each stage is a separate
-        `fit` with a new optimizer of the same settings (see `fix`): a learning-rate schedule starts
-        again, and callbacks see one training per stage, with consecutive epoch numbers. For other
-        stages call `fix` and `fit` in turn.
-
-        Args:
-            x: Examples, or a stream that can be read more than once.
-            y: Labels.
-            epochs: Number of epochs of each stage.
-            layers: Number of layers that each stage adds.
-            **kwargs: Further arguments of `fit`.
-
-        Returns:
-            One history of all stages.
-        """
-        epochs, layers = checks.positive("epochs", epochs), checks.positive("layers", layers)
-        if not self.built:
-            raise ValueError("The encoder has no weights yet, expected a pretrained one.")
-        count = sum(bool(layer.weights) for layer in graphs.layers_of(self.encoder))
-        whole = keras.callbacks.History()
-        whole.set_model(self)
-        whole.on_train_begin()
-        for stage in range(1 + math.ceil(count / layers)):
-            free = stage * layers
-            self.fix("all" if free == 0 else None if free >= count else -free)
-            start = stage * epochs
-            part = self.fit(x, y, epochs=start + epochs, initial_epoch=start, **kwargs)
-            whole.epoch += part.epoch
-            for name, values in part.history.items():
-                whole.history.setdefault(name, []).extend(values)
-        self.history = whole
-        return whole
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Check the examples' shapes and values, and the labels."""
         self._check_input(x)
         if y is None:
             raise ValueError("`y` is None, expected a label for each example.")
-        checks.labels("y", y, self.classes, unlabelled=self.decoder is not None)
-        first = next(iter(x.values())) if isinstance(x, dict) else x
-        checks.same_length(x=first, y=y)
+        checks.check_labels("y", y, self.classes, unlabelled=self.decoder is not None)
+        first = inputs.one_of(x)
+        checks.check_same_length(x=first, y=y)
         if sample_weight is not None:
-            checks.weights("sample_weight", sample_weight)
-            checks.same_length(x=first, sample_weight=sample_weight)
+            checks.check_weights("sample_weight", sample_weight)
+            checks.check_same_length(x=first, sample_weight=sample_weight)
 
     def _check_input(self, x: Any) -> None:
-        network = self.encoder
-        if isinstance(x, dict):  # for instance a text encoder's tokens and padding mask
-            names = [tensor.name for tensor in getattr(network, "inputs", None) or []]
-            if names and sorted(names) != sorted(x):
-                raise ValueError(f"`x` has entries {sorted(x)}, expected {sorted(names)}.")
-            for name, value in x.items():
-                checks.array(f"x[{name!r}]", value, integers=True)
-            checks.same_length(**{f"x[{name!r}]": value for name, value in x.items()})
-            return
-        bernoulli = self.decoder is not None and checks.needs_unit_interval(
-            self.reconstruction_loss
-        )
+        cross_entropy = arguments.needs_unit_interval(self.reconstruction_loss)
         shape = self._input_shape if self.built else None
-        checks.inputs("x", x, network, shape, bernoulli)
-
-    def _checked(self, x, y, sample_weight):
-        if not isinstance(x, dict):
-            return super()._checked(x, y, sample_weight)
-        x = _arrays(x)
-        y, sample_weight = checks.as_array("y", y), checks.as_array("sample_weight", sample_weight)
-        self.check_batch(x, y, sample_weight)
-        return x, y, sample_weight
+        inputs.check(x, self.encoder, shape, self.decoder is not None and cross_entropy)
 
     def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
         """Predict as `keras.Model.predict` does: the probabilities p(c|x), `(n, classes)`."""
-        x = _arrays(x)
+        x = inputs.as_arrays(x)
         if isinstance(x, dict) or checks.is_array(x):
             self._check_input(x)
         return super().predict(x, *args, **kwargs)
@@ -415,7 +269,7 @@ class Classifier(Model):
 
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes h = f(x), without corruption."""
-        x = _arrays(x)
+        x = inputs.as_arrays(x)
         self._check_input(x)
         return self.view("_codes")(x, batch_size)
 
@@ -433,35 +287,3 @@ class Classifier(Model):
             "fixed": self.fixed,
             "copy": False,
         }
-
-
-def _labels(y: Any) -> tuple[Any, Any]:
-    """Return labels (n,) with 0 instead of −1, and 1 for labelled examples, 0 for others."""
-    labels = _flat(y, "int32")
-    return ops.maximum(labels, 0), ops.cast(labels >= 0, "float32")
-
-
-def _flat(values: Any, dtype: str) -> Any:
-    """Return one number per example, `(n,)`, for values of shape (n,) or (n, 1)."""
-    return ops.cast(ops.reshape(values, (-1,)), dtype)
-
-
-def _arrays(x: Any) -> Any:
-    """Convert lists of numbers to arrays, also in a dict of inputs."""
-    if isinstance(x, dict):
-        return {name: checks.as_array(f"x[{name!r}]", value) for name, value in x.items()}
-    return checks.as_array("x", x)
-
-
-def _head(head: Any, classes: int) -> keras.layers.Layer:
-    """Return the network from the code to the logits."""
-    if head is None:
-        layers = [keras.layers.Flatten(), keras.layers.Dense(classes, name="logits")]
-        return keras.Sequential(layers, name="head")
-    if not isinstance(head, keras.layers.Layer):
-        raise ValueError(f"`head` is {head!r}, expected a Keras network, a layer or None.")
-    last = head.layers[-1] if isinstance(head, keras.Model) and head.layers else head
-    softmax = getattr(last, "activation", None) is keras.activations.softmax
-    if softmax or isinstance(last, keras.layers.Softmax):
-        raise ValueError("`head` ends in a softmax, expected logits: the classifier adds its own.")
-    return head

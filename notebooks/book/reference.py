@@ -25,6 +25,7 @@ MODULES = {
     "Training": (
         "callbacks",
         "training.layerwise",
+        "training.unfreezing",
         "models.base",
         "engine.optimizer_group",
     ),

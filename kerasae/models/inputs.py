@@ -1,0 +1,56 @@
+"""Inputs of an encoder: one array, or a dict of several, such as a text's tokens and their mask."""
+
+from typing import Any
+
+import keras
+
+from kerasae import checks
+from kerasae.engine import arguments, graphs
+
+Shape = tuple[int | None, ...]
+
+
+def as_arrays(x: Any) -> Any:
+    """Convert lists of numbers to arrays, also in a dict of inputs."""
+    if isinstance(x, dict):
+        return {name: checks.as_array(f"x[{name!r}]", value) for name, value in x.items()}
+    return checks.as_array("x", x)
+
+
+def check(x: Any, network: keras.Model, shape: Shape | None, unit_interval: bool) -> None:
+    """Raise `ValueError` if a network does not take these examples.
+
+    Args:
+        x: An array, or a dict of arrays.
+        network: The network.
+        shape: Shape of an example, `None` if it is not known yet.
+        unit_interval: If True, the values of an array must lie in [0, 1].
+    """
+    if not isinstance(x, dict):
+        arguments.check_inputs("x", x, network, shape, unit_interval)
+        return
+    names = [tensor.name for tensor in network.inputs] if graphs.is_built(network) else []
+    if names and sorted(names) != sorted(x):
+        raise ValueError(f"`x` has entries {sorted(x)}, expected {sorted(names)}.")
+    for name, value in x.items():
+        checks.check_array(f"x[{name!r}]", value)
+    checks.check_same_length(**{f"x[{name!r}]": value for name, value in x.items()})
+
+
+def one_of(x: Any) -> Any:
+    """Return one of the arrays, which has as many examples as the others."""
+    return next(iter(x.values())) if isinstance(x, dict) else x
+
+
+def symbolic(network: keras.Model, shape: Any) -> Any:
+    """Return a network's symbolic input: a tensor or a dict of tensors.
+
+    Args:
+        network: The network.
+        shape: Shape of a batch, or a dict of shapes; used if the network does not know its input.
+    """
+    if graphs.is_built(network):
+        return graphs.input_of("encoder", network)
+    if isinstance(shape, dict):
+        return {name: keras.KerasTensor(each) for name, each in shape.items()}
+    return keras.KerasTensor(shape)
