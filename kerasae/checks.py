@@ -129,6 +129,24 @@ def to_numpy(
     return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
+def same_shape(
+    first_name: str, first: Any, name: str, second: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two arrays of examples of the same shape, checked.
+
+    Example:
+
+    >>> same_shape("x", [1, 2], "y", [3.0, 4.0])
+    (array([1, 2]), array([3., 4.]))
+    """
+    first, second = to_numpy(first_name, first), to_numpy(name, second)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"`{name}` has shape {second.shape}, expected {first.shape} as `{first_name}` has."
+        )
+    return first, second
+
+
 def examples(name: str, value: Any) -> Any:
     """Return examples as `as_array` does, or the stream that gives them in batches."""
     value = as_array(name, value)

@@ -8,7 +8,7 @@ from contract_games import assert_game_contract, assert_goes_on_after_saving, co
 
 from kerasae import nets
 from kerasae.datasets import toys
-from kerasae.evaluation.images import energy_distance
+from kerasae.evaluation.samples import energy_distance
 from kerasae.models.adversarial import AdversarialAutoencoder
 from kerasae.models.semi_supervised import SemiSupervisedAdversarialAutoencoder
 from kerasae.probability.priors import MixturePrior, PseudoInputs, SamplesPrior

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from kerasae.evaluation.arithmetic import analogy, around, attribute_vector, spherical
+from kerasae.evaluation.arithmetic import analogy, around, attribute_vector
+from kerasae.interpolation import spherical
 
 pytestmark = pytest.mark.home("tensorflow")
 

@@ -343,10 +343,18 @@ def test_targets_of_a_sparse_loss():
     y = np.array([[0, 4, -1], [2, 3, 1]])
     for kind in ("int64", "float32"):
         checks.check_tokens("y", y.astype(kind), (3, 5), ignored=-1)
-        refused("`y` holds -1.*, expected whole numbers from 0 to 4", checks.check_tokens, "y", y, (3, 5))
+        refused(
+            "`y` holds -1.*, expected whole numbers from 0 to 4",
+            checks.check_tokens,
+            "y",
+            y,
+            (3, 5),
+        )
     refused("`y` holds 4.* from 0 to 3", checks.check_tokens, "y", y, (3, 4), -1)
     refused("`y` holds 0.5, expected whole", checks.check_tokens, "y", y + 0.5, (3, 9))
-    refused(r"`y` has shape \(2, 3\), expected \(examples, 4\)", checks.check_tokens, "y", y, (4, 5))
+    refused(
+        r"`y` has shape \(2, 3\), expected \(examples, 4\)", checks.check_tokens, "y", y, (4, 5)
+    )
     refused("`y` holds -1, expected whole numbers under", checks.check_tokens, "y", y)
     sparse = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     assert EachLoss("loss", sparse).ignored == -1

@@ -8,17 +8,18 @@ import pytest
 from rubbish import arrays, of_type, outcome, values, verdict
 
 import kerasae
-from kerasae import nets
+from kerasae import interpolation, nets
 from kerasae.evaluation import (
     arithmetic,
+    copies,
     features,
-    images,
     latent,
     likelihood,
     manifold,
     networks,
     reconstruction,
     retrieval,
+    samples,
 )
 
 pytestmark = pytest.mark.home("torch")
@@ -48,8 +49,8 @@ def index(codes: np.ndarray, binary: bool):
 
 
 MEASURES = [  # each with good arguments; a text is the name of a model
-    (arithmetic.straight, {"start": P, "end": Q, "steps": 3}),
-    (arithmetic.spherical, {"start": P, "end": Q, "steps": 3}),
+    (interpolation.straight, {"start": P, "end": Q, "steps": 3}),
+    (interpolation.spherical, {"start": P, "end": Q, "steps": 3}),
     (arithmetic.attribute_vector, {"codes": P, "has": LABELS == 0}),
     (arithmetic.analogy, {"having": P[:3], "lacking": P[3:6], "onto": Q[:2]}),
     (arithmetic.around, {"centre": P[0], "noise": 0.1, "rows": 3, "columns": 3, "seed": 0}),
@@ -61,18 +62,18 @@ MEASURES = [  # each with good arguments; a text is the name of a model
     ),
     (features.activation_statistics, {"codes": P, "inactive": 0.1, "tolerance": 0.1}),
     (features.saturation, {"codes": P, "interval": (0, 1), "margin": 0.1}),
-    (images.energy_distance, {"x": P, "y": Q}),
-    (images.mmd, {"x": P, "y": Q, "bandwidths": (1.0,)}),
-    (images.two_sample, {"x": P, "y": Q, "distance": "energy", "permutations": 5, "seed": 0}),
-    (images.frechet_distance, {"x": P, "y": Q, "network": None}),
+    (samples.energy_distance, {"x": P, "y": Q}),
+    (samples.mmd, {"x": P, "y": Q, "bandwidths": (1.0,)}),
+    (samples.two_sample, {"x": P, "y": Q, "distance": "energy", "permutations": 5, "seed": 0}),
+    (samples.frechet_distance, {"x": P, "y": Q, "network": None}),
     (
-        images.frechet_of_normals,
+        samples.frechet_of_normals,
         {"mean_x": P[0], "covariance_x": COVARIANCE, "mean_y": Q[0], "covariance_y": COVARIANCE},
     ),
-    (images.nearest, {"samples": P, "training": Q, "count": 2}),
-    (images.copying, {"samples": P, "training": Q, "held_out": P[:10], "seed": 0}),
-    (images.modes_covered, {"samples": P, "centres": Q[:4], "radius": 0.3, "least": 1}),
-    (images.gradient_energy, {"images": IMAGES}),
+    (copies.nearest, {"samples": P, "training": Q, "count": 2}),
+    (copies.copying, {"samples": P, "training": Q, "held_out": P[:10], "seed": 0}),
+    (samples.modes_covered, {"samples": P, "centres": Q[:4], "radius": 0.3, "least": 1}),
+    (reconstruction.gradient_energy, {"images": IMAGES}),
     (
         latent.linear_probe,
         {"codes": P, "labels": LABELS, "test_codes": Q, "test_labels": LABELS, "ridge": 0.1},

@@ -120,7 +120,7 @@ def aggregated_moments(
     >>> mean.tolist(), covariance.round(6).tolist()
     ([0.0], [[1.0]])
     """
-    means, log_variances = pairs.equals("means", means, "log_variances", log_variances)
+    means, log_variances = checks.same_shape("means", means, "log_variances", log_variances)
     checks.check_array("means", means, (None,))
     means, log_variances = means.astype(np.float64), log_variances.astype(np.float64)
     centred = means - means.mean(axis=0)

@@ -114,7 +114,7 @@ def linearized(
     >>> linearized(lambda x: x**2, x0, x).tolist()
     [[5.0], [6.0]]
     """
-    pairs.equals("x0", x0, "x", x)
+    checks.same_shape("x0", x0, "x", x)
     x0, x = _points(encoder, "x0", x0), _points(encoder, "x", x)
     parts = [
         derivatives.directional(encoder, start, end - start)
@@ -141,7 +141,7 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
     >>> displacement([[-1.0], [1.0]], [[-1.0], [1.5]]).tolist()
     [0.0, 0.5]
     """
-    pairs.equals("codes", codes, "moved", moved)
+    checks.same_shape("codes", codes, "moved", moved)
     codes, moved = pairs.vectors("codes", codes), pairs.vectors("moved", moved)
     spread = np.sqrt(np.mean(np.sum((codes - codes.mean(0)) ** 2, axis=1)))
     if spread == 0:

@@ -39,22 +39,6 @@ def pair(first_name: str, first: Any, name: str, second: Any) -> tuple[np.ndarra
     return vectors(first_name, first), vectors(name, second)
 
 
-def equals(first_name: str, first: Any, name: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays of the same shape, checked.
-
-    Example:
-
-    >>> equals("x", [1, 2], "y", [3.0, 4.0])
-    (array([1, 2]), array([3., 4.]))
-    """
-    first, second = checks.to_numpy(first_name, first), checks.to_numpy(name, second)
-    if first.shape != second.shape:
-        raise ValueError(
-            f"`{name}` has shape {second.shape}, expected {first.shape} as `{first_name}` has."
-        )
-    return first, second
-
-
 def squared_distances(
     x: np.ndarray, y: np.ndarray, later: bool = False
 ) -> Iterator[tuple[int, np.ndarray]]:

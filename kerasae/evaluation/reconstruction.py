@@ -1,4 +1,4 @@
-"""Measures of reconstructions: errors, anomaly scores and their thresholds.
+"""Measures of reconstructions: errors, sharpness, anomaly scores and their thresholds.
 
     squared         1/d Σᵢ (xᵢ − x̂ᵢ)²
     absolute        1/d Σᵢ |xᵢ − x̂ᵢ|
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from kerasae import checks
-from kerasae.evaluation import pairs
 
 EPSILON = 1e-7  # Keras keeps probabilities this far from 0 and 1
 
@@ -183,13 +182,45 @@ def auc(scores: Any, anomalous: Any) -> float:
     return float(wins / (positive * negative))
 
 
+def gradient_energy(images: np.ndarray) -> np.ndarray:
+    """Measure the sharpness of images: the mean squared difference between neighbouring pixels.
+
+        mean over pixels of (x_{i+1,j} − x_{i,j})² + (x_{i,j+1} − x_{i,j})²
+
+    An average of several images is less sharp than each of them.
+
+    Args:
+        images: Images, `(n, height, width)` or `(n, height, width, channels)`.
+
+    Returns:
+        Array of shape `(n,)`.
+
+    Example:
+
+    >>> edge = np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, axis=0)
+    >>> gradient_energy([edge, np.repeat([[0.0, 0.25, 0.75, 1.0]], 4, axis=0)]).round(3).tolist()
+    [0.333, 0.125]
+    """
+    images = checks.to_numpy("images", images)
+    if images.ndim not in (3, 4) or min(images.shape[1:3]) < 2:
+        raise ValueError(
+            f"`images` has shape {images.shape}, expected (n, height, width) or (n, height, width, "
+            "channels), with sides of at least 2."
+        )
+    images = images.astype(np.float64)
+    return sum(
+        np.mean(np.diff(images, axis=axis) ** 2, axis=tuple(range(1, images.ndim)))
+        for axis in (1, 2)
+    )
+
+
 def _scores(scores: Any) -> np.ndarray:
     return checks.to_numpy("scores", scores, ()).astype(np.float64)
 
 
 def _pair(x: Any, reconstruction: Any, unit_interval: bool = False) -> tuple:
     """Return both in float64, checked: as many, of the same shape."""
-    x, y = pairs.equals("x", x, "reconstruction", reconstruction)
+    x, y = checks.same_shape("x", x, "reconstruction", reconstruction)
     checks.check_array("x", x, unit_interval=unit_interval)
     checks.check_array("reconstruction", y, unit_interval=unit_interval)
     return x.astype(np.float64), y.astype(np.float64)

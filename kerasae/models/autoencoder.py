@@ -18,7 +18,7 @@ from keras import ops
 from kerasae import checks, penalties
 from kerasae.callbacks import WholeSetMean
 from kerasae.engine import arguments, calls, graphs, internals
-from kerasae.evaluation.arithmetic import straight
+from kerasae.interpolation import straight
 from kerasae.losses import EachLoss
 from kerasae.models.base import Found, Model
 

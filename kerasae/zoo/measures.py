@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kerasae.datasets import Split
-from kerasae.evaluation import images, networks, reconstruction
+from kerasae.evaluation import networks, reconstruction
+from kerasae.evaluation.samples import energy_distance, frechet_distance
 from kerasae.probability.priors import StandardNormal
 from kerasae.zoo.catalogue import Measured
 
@@ -51,7 +52,7 @@ def negative_bound(inputs: Callable[[Split], Any]) -> Callable[[Any, Split], Mea
 def prior_distance(model: Any, test: Split) -> Measured:
     """Measure the energy distance between the codes of test images and samples of the prior."""
     samples = model.sample_prior(len(test), seed=0)
-    return Measured(float(images.energy_distance(model.encode(test.x), samples)), 0.005)
+    return Measured(float(energy_distance(model.encode(test.x), samples)), 0.005)
 
 
 def frechet(network: str) -> Callable[[Any, Split], Measured]:
@@ -59,7 +60,7 @@ def frechet(network: str) -> Callable[[Any, Split], Measured]:
 
     def measure(model: Any, test: Split) -> Measured:
         samples = drawn(model, len(test))
-        return _share(images.frechet_distance(samples, test.x, network), 0.05)
+        return _share(frechet_distance(samples, test.x, network), 0.05)
 
     return measure
 

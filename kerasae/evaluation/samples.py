@@ -1,4 +1,4 @@
-"""Measures of samples: distance from the data, copying, modes, sharpness.
+"""Measures of two sample sets: their distance, whether it is by chance, and modes covered.
 
     energy distance     D² = 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖
     MMD                 M² = E k(x, x') + E k(y, y') − 2 E k(x, y),   k a mean of Gaussians
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from kerasae import checks
-from kerasae.evaluation import networks, pairs
+from kerasae.evaluation import copies, networks, pairs
 
 Similarity = Callable[[np.ndarray], np.ndarray]  # of squared distances
 
@@ -167,7 +167,7 @@ def frechet_of_normals(
     >>> frechet_of_normals([0.0], [[4.0]], [3.0], [[1.0]])  # 3² + (2 − 1)²
     10.0
     """
-    mu, nu = pairs.equals("mean_x", mean_x, "mean_y", mean_y)
+    mu, nu = checks.same_shape("mean_x", mean_x, "mean_y", mean_y)
     gap = mu.astype(np.float64) - nu
     if gap.ndim != 1:
         raise ValueError(f"`mean_x` has shape {gap.shape}, expected one vector.")
@@ -181,103 +181,6 @@ def frechet_of_normals(
             )
     overlap = np.linalg.svd(_root(sigma) @ _root(tau), compute_uv=False).sum()
     return float(max(gap @ gap + np.trace(sigma) + np.trace(tau) - 2 * overlap, 0))
-
-
-def nearest(
-    samples: np.ndarray, training: np.ndarray, count: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the training examples that are nearest to samples.
-
-    Args:
-        samples: Samples `(n, …)`.
-        training: Examples of the same shape, `(m, …)`.
-        count: Number of neighbours, the nearest first.
-
-    Returns:
-        Indices into `training` and Euclidean distances, both `(n, count)`.
-
-    Example:
-
-    >>> indices, distances = nearest([[0.2, 0.0]], [[5.0, 0.0], [0.2, 0.5]])
-    >>> indices.tolist(), distances.tolist()
-    ([[1]], [[0.5]])
-    """
-    samples, training = pairs.pair("samples", samples, "training", training)
-    if checks.whole_number("count", count) > len(training):
-        raise ValueError(f"`count` is {count}, expected at most {len(training)}, as in `training`.")
-    indices, distances = [], []
-    for start, squares in pairs.squared_distances(samples, training):
-        found = np.argpartition(squares, count - 1, axis=1)[:, :count]
-        # Computed again from differences, because a copy then has distance 0.
-        chunk = samples[start : start + len(found)]
-        exact = np.stack(
-            [np.linalg.norm(chunk - training[column], axis=1) for column in found.T], axis=1
-        )
-        order = np.argsort(exact, axis=1, kind="stable")
-        indices.append(np.take_along_axis(found, order, axis=1))
-        distances.append(np.take_along_axis(exact, order, axis=1))
-    return np.concatenate(indices), np.concatenate(distances)
-
-
-class Copying(NamedTuple):
-    """Evidence that samples are copies; see `copying`."""
-
-    share: float
-    error: float
-    ratio: float
-
-
-def copying(
-    samples: np.ndarray, training: np.ndarray, held_out: np.ndarray, seed: int = 0
-) -> Copying:
-    """Measure whether samples are nearer to training examples than to held-out examples.
-
-    If a model has learned the distribution, half of its samples are nearer to either set. The
-    larger set is reduced to the size of the smaller one by a random draw, because a larger set has
-    nearer examples.
-
-    Args:
-        samples: Samples of the model, `(n, …)`.
-        training: Examples on which the model was trained.
-        held_out: Other examples of the same distribution.
-        seed: Seed of the draw from the larger set.
-
-    Returns:
-        The `share` of samples that are nearer to a training example, ½ of the ties included; its
-        standard `error` around ½ if nothing is copied, which allows for neighbours that samples
-        share; and the `ratio`, the median of the distance to the nearest training example over
-        that to the nearest held-out one: 1 if nothing is copied, 0 for copies.
-
-    Example:
-
-    >>> samples, training, held_out = np.random.default_rng(0).normal(size=(3, 500, 4))
-    >>> honest = copying(samples, training, held_out)
-    >>> abs(honest.share - 0.5) < 3 * honest.error
-    True
-    >>> copying(training + 0.01, training, held_out).share
-    1.0
-    """
-    _, training = pairs.pair("samples", samples, "training", training)
-    samples, held_out = pairs.pair("samples", samples, "held_out", held_out)
-    rng = np.random.default_rng(checks.whole_number("seed", seed, least=0))
-    size = min(len(training), len(held_out))
-    training, held_out = (
-        part[np.sort(rng.choice(len(part), size, replace=False))] for part in (training, held_out)
-    )
-    (seen, to_seen), (new, to_new) = (
-        [column[:, 0] for column in nearest(samples, part)] for part in (training, held_out)
-    )
-    nearer = np.where(to_seen == to_new, 0.5, to_seen < to_new)
-    # If chance decides which half of all examples is the training set, the share is Σⱼ cⱼ sⱼ / n:
-    # cⱼ samples have example j as the nearest of all, and sⱼ is 1 if j is in that half, else 0.
-    counts = np.bincount(np.where(to_seen < to_new, seen, size + new), minlength=2 * size)
-    variance = np.var(counts) * size**2 / (2 * size - 1)
-    positive = np.maximum(to_new, np.finfo(float).tiny)
-    return Copying(
-        share=float(nearer.mean()),
-        error=float(np.sqrt(variance) / len(samples)),
-        ratio=float(np.median(np.where(to_seen == to_new, 1, to_seen / positive))),
-    )
 
 
 class Modes(NamedTuple):
@@ -314,41 +217,9 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
     """
     radius, least = checks.not_negative("radius", radius), checks.whole_number("least", least)
     samples, centres = pairs.pair("samples", samples, "centres", centres)
-    mode, distance = (found[:, 0] for found in nearest(samples, centres))
+    mode, distance = (found[:, 0] for found in copies.nearest(samples, centres))
     counts = np.bincount(mode[distance <= radius], minlength=len(centres))
     return Modes(int(np.sum(counts >= least)), counts, float(np.mean(distance <= radius)))
-
-
-def gradient_energy(images: np.ndarray) -> np.ndarray:
-    """Measure the sharpness of images: the mean squared difference between neighbouring pixels.
-
-        mean over pixels of (x_{i+1,j} − x_{i,j})² + (x_{i,j+1} − x_{i,j})²
-
-    An average of several images is less sharp than each of them.
-
-    Args:
-        images: Images, `(n, height, width)` or `(n, height, width, channels)`.
-
-    Returns:
-        Array of shape `(n,)`.
-
-    Example:
-
-    >>> edge = np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, axis=0)
-    >>> gradient_energy([edge, np.repeat([[0.0, 0.25, 0.75, 1.0]], 4, axis=0)]).round(3).tolist()
-    [0.333, 0.125]
-    """
-    images = checks.to_numpy("images", images)
-    if images.ndim not in (3, 4) or min(images.shape[1:3]) < 2:
-        raise ValueError(
-            f"`images` has shape {images.shape}, expected (n, height, width) or (n, height, width, "
-            "channels), with sides of at least 2."
-        )
-    images = images.astype(np.float64)
-    return sum(
-        np.mean(np.diff(images, axis=axis) ** 2, axis=tuple(range(1, images.ndim)))
-        for axis in (1, 2)
-    )
 
 
 def _distances(

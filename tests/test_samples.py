@@ -7,16 +7,15 @@ import scipy.linalg
 import scipy.stats
 
 from kerasae.datasets import faces, load, toys
-from kerasae.evaluation import images, pairs
-from kerasae.evaluation.images import (
-    copying,
+from kerasae.evaluation import pairs, samples
+from kerasae.evaluation.copies import copying, nearest
+from kerasae.evaluation.reconstruction import gradient_energy
+from kerasae.evaluation.samples import (
     energy_distance,
     frechet_distance,
     frechet_of_normals,
-    gradient_energy,
     mmd,
     modes_covered,
-    nearest,
     two_sample,
 )
 
@@ -119,7 +118,7 @@ def test_the_test_reports_the_distance_itself_and_is_repeatable(sets, blocks):
 def test_a_splits_distance_is_the_distance_of_the_mixed_sets(sets, blocks):
     both = np.concatenate(sets).reshape(22, -1)
     split = np.random.default_rng(5).permutation(22)
-    found = images._distances(both[:13], both[13:], images._minus_distance, [split[:13]])
+    found = samples._distances(both[:13], both[13:], samples._minus_distance, [split[:13]])
     expected = energy_distance(both[split[:13]], both[split[13:]])
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
