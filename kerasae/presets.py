@@ -30,7 +30,7 @@ import keras
 
 from kerasae import checks, files, folders, places, weights_file
 from kerasae.datasets.store import one_line
-from kerasae.training.resume import random_states
+from kerasae.engine.randomness import random_states
 
 # Arguments of layers that Keras 3.12 does not have, and their defaults.
 LATE_ARGUMENTS = {

@@ -17,7 +17,7 @@ import pytest
 
 from kerasae import Autoencoder, StackedAutoencoder, datasets, files, nets, plots, presets
 from kerasae.datasets import store
-from kerasae.training import resume
+from kerasae.training import checkpoint
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import commands, training
 from kerasae.zoo.published import runs
@@ -102,7 +102,7 @@ def whole(folder):
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix == ".npz":
-            assert store.read(path, resume.ORIGIN) is not None
+            assert store.read(path, checkpoint.ORIGIN) is not None
         elif path.suffix == ".json" and not hidden:
             json.loads(path.read_text())
         elif path.suffix == ".png" and not hidden:

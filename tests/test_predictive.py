@@ -7,7 +7,7 @@ import pytest
 from contract import assert_contract
 
 from kerasae import PredictiveSparseDecomposition
-from kerasae.models.predictive import Problem, eigenvalue_bound, energies, sparse_codes
+from kerasae.models.sparse_coding import Problem, eigenvalue_bound, energies, sparse_codes
 
 
 def make(**arguments):

@@ -7,8 +7,9 @@ import pytest
 
 from kerasae import Autoencoder, nets
 from kerasae.datasets import store
+from kerasae.engine.randomness import random_states
 from kerasae.models.base import Model, Outcome, Player
-from kerasae.training import resume
+from kerasae.training import checkpoint, resume
 from kerasae.training.resume import resumable_fit
 
 
@@ -264,7 +265,7 @@ def test_a_checkpoint_sets_no_more_than_a_callback_keeps(x, tmp_path, monkeypatc
     assert (again.count, again.best, again.later) == (5, first.best, 8) and again.where == "there"
 
     path, numbers = tmp_path / "phase_1.npz", {"count": 7, "later": 1.0}
-    arrays = store.read(path, resume.ORIGIN)
+    arrays = store.read(path, checkpoint.ORIGIN)
     progress = json.loads(str(arrays["progress"]))
     ops = {"best": {"ops": "less"}, "count": {"ops": "no_such"}, "where": {"ops": "less"}}
     for attributes, kept in (
@@ -275,7 +276,7 @@ def test_a_checkpoint_sets_no_more_than_a_callback_keeps(x, tmp_path, monkeypatc
     ):
         progress["callbacks"] = [("Holder", attributes)]
         changed = arrays | {"progress": np.array(json.dumps(progress))}
-        store.write(path, resume.ORIGIN, changed)
+        store.write(path, checkpoint.ORIGIN, changed)
         callback = Holder("there")
         fit(make(1), x, folder=tmp_path, callbacks=[callback])
         assert {name: vars(callback)[name] for name in kept} == kept
@@ -324,7 +325,7 @@ def test_two_layers_of_noise_draw_apart(x):
     starts = set()
     for epoch in range(2):
         keeper.set_epoch(epoch)
-        for state in resume.random_states(model):
+        for state in random_states(model):
             starts.add(tuple(keras.ops.convert_to_numpy(state).tolist()))
     assert len(starts) == 4
 

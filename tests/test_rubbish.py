@@ -10,8 +10,8 @@ from rubbish import NUMBERS, arrays, of_type, outcome, values, verdict
 
 import kerasae
 from kerasae import callbacks, corruptions, likelihoods, nets, penalties, priors, probability
+from kerasae.engine.randomness import random_states
 from kerasae.penalties import MeanActivation
-from kerasae.training.resume import random_states
 
 pytestmark = pytest.mark.home("torch")
 

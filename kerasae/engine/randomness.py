@@ -1,4 +1,4 @@
-"""An engine's own random numbers, which no seed generator of Keras holds."""
+"""Random states: those of a model's seed generators, and an engine's own generator."""
 
 import contextlib
 from typing import Any
@@ -34,3 +34,9 @@ def seed_globally(seed: int) -> None:
 def global_randomness() -> Any:
     """Return a context after which the global generator is as it was before."""
     return _kept()
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of a model's seed generators: the variables that are no weights."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]

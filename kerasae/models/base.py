@@ -27,10 +27,10 @@ from kerasae import checks, presets
 from kerasae.engine import arguments, devices, graphs, internals
 from kerasae.engine.noise import Places
 from kerasae.engine.optimizer_group import OptimizerGroup, portable
+from kerasae.engine.randomness import random_states
 from kerasae.engine.step import Stepper, accumulate
 from kerasae.engine.streams import is_stream, predictions, stream
 from kerasae.engine.views import View
-from kerasae.training.resume import random_states
 
 Tensor = Any
 Found = dict[str, Any]

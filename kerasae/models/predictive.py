@@ -8,17 +8,10 @@ fixed, starting from F(x); then D and F take one gradient step with z* fixed, an
 rescaled to length 1. After training, F(x) approximates in one pass the result of many inference
 steps.
 
-Inference is monotone FISTA: the gradient of f, the smooth part of E, has the Lipschitz constant
-L = λ_max(DᵀD) + α, so that the step from y to S_{λ/L}(y − ∇f(y)/L), with the soft threshold S,
-never increases E. Plain FISTA takes this step from an extrapolated point y beyond z, so that E may
-increase; monotone FISTA keeps the better of the new point and z.
-
 Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms with applications to
-object recognition" (2008); Beck & Teboulle, "Fast gradient-based algorithms for constrained total
-variation image denoising and deblurring problems" (2009).
+object recognition" (2008).
 """
 
-import functools
 import math
 from typing import Any
 
@@ -27,8 +20,8 @@ import numpy as np
 from keras import layers, ops
 
 from kerasae import checks
-from kerasae.engine.compiled import compiled
 from kerasae.models.autoencoder import EncoderDecoder
+from kerasae.models.sparse_coding import energy, inference, sparse_codes
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -86,14 +79,16 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
     def terms(self, x, y, found):
         """Return E(x, z*), a function of D and F alone: the codes z* are inferred, then fixed."""
-        foreseen = ops.cast(found["code"], "float32")  # F(x̃), under every policy
+        predicted = ops.cast(found["code"], "float32")  # F(x̃), under every policy
         x = _rows(y)
-        fixed = ops.stop_gradient(foreseen)  # no gradient flows through the inference
+        fixed = ops.stop_gradient(predicted)  # no gradient flows through the inference
         codes = sparse_codes(
             x, self._atoms(), fixed, fixed, self.sparsity, self.prediction, self.steps
         )
         atoms = ops.convert_to_tensor(self.decoder.get_layer("atoms").kernel)
-        parts = energy(x, ops.matmul(codes, atoms), codes, foreseen, self.sparsity, self.prediction)
+        parts = energy(
+            x, ops.matmul(codes, atoms), codes, predicted, self.sparsity, self.prediction
+        )
         return dict(zip(("reconstruction", "sparsity", "prediction"), parts, strict=True))
 
     @property
@@ -141,14 +136,14 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         """
         steps = self.steps if steps is None else checks.whole_number("steps", steps)
         alpha = self._alpha(prediction)
-        x, foreseen = self._pair(x, batch_size)
-        start = foreseen if start is None else self._checked_codes("start", start, x)
+        x, predicted = self._pair(x, batch_size)
+        start = predicted if start is None else self._checked_codes("start", start, x)
         atoms = self._atoms()
-        run = _inference(self.sparsity, alpha, steps, trace)
+        run = inference(self.sparsity, alpha, steps, trace)
         results = []
         for first in range(0, len(x), batch_size):
             batch = slice(first, first + batch_size)
-            tensors = [ops.convert_to_tensor(part[batch]) for part in (x, start, foreseen)]
+            tensors = [ops.convert_to_tensor(part[batch]) for part in (x, start, predicted)]
             found = run(tensors[0], atoms, *tensors[1:])
             results.append([ops.convert_to_numpy(part) for part in found])
         codes, *values = (np.concatenate(parts) for parts in zip(*results, strict=True))
@@ -159,10 +154,10 @@ class PredictiveSparseDecomposition(EncoderDecoder):
     ) -> np.ndarray:
         """Return E(x, z) of each example at the given codes, `(n,)`; `prediction` as in `infer`."""
         alpha = self._alpha(prediction)
-        x, foreseen = self._pair(x, batch_size)
+        x, predicted = self._pair(x, batch_size)
         code = self._checked_codes("code", code, x)
         decoded = code @ ops.convert_to_numpy(self._atoms())
-        tensors = [ops.convert_to_tensor(part) for part in (x, decoded, code, foreseen)]
+        tensors = [ops.convert_to_tensor(part) for part in (x, decoded, code, predicted)]
         return ops.convert_to_numpy(sum(energy(*tensors, self.sparsity, alpha)))
 
     def _alpha(self, prediction: float | None) -> float:
@@ -174,132 +169,15 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         """Return the examples, one per row, and F(x)."""
         checks.whole_number("batch_size", batch_size)
         x = checks.as_array("x", x)
-        foreseen = self.encode(x, batch_size).astype("float32")
+        predicted = self.encode(x, batch_size).astype("float32")
         x = np.asarray(ops.convert_to_numpy(x), dtype="float32")
-        return x.reshape((len(x), -1)), foreseen
+        return x.reshape((len(x), -1)), predicted
 
     def _checked_codes(self, name: str, code: Any, x: np.ndarray) -> np.ndarray:
         code = checks.as_array(name, code)
         checks.check_array(name, code, (self.code_size,))
         checks.check_same_length(**{"x": x, name: code})
         return np.asarray(ops.convert_to_numpy(code), dtype="float32")
-
-
-def energy(x, decoded, code, foreseen, sparsity: float, prediction: float) -> tuple:
-    """Return the parts of E(x, z) for each example: ½‖x − Dz‖², λ‖z‖₁ and (α/2)‖z − F(x)‖²."""
-    return (
-        0.5 * ops.sum(ops.square(x - decoded), axis=1),
-        sparsity * ops.sum(ops.abs(code), axis=1),
-        0.5 * prediction * ops.sum(ops.square(code - foreseen), axis=1),
-    )
-
-
-def sparse_codes(x, atoms, start, foreseen, sparsity: float, prediction: float, steps: int):
-    """Return the codes after some steps of monotone FISTA on E(x, z), for each example separately.
-
-    Args:
-        x: Examples `(n, d)`, a float32 tensor like all the others.
-        atoms: Dᵀ, `(k, d)`, atoms of any length.
-        start: Codes to begin with, `(n, k)`.
-        foreseen: F(x), `(n, k)`.
-        sparsity: λ, the weight of ‖z‖₁.
-        prediction: α, the weight of ½‖z − F(x)‖².
-        steps: Number of steps.
-    """
-    problem = Problem(x, atoms, foreseen, sparsity, prediction)
-    # A loop of the backend: unrolled, a hundred steps take a minute to compile.
-    return ops.fori_loop(0, steps, lambda _, state: problem.step(*state), problem.state(start))[0]
-
-
-def energies(x, atoms, start, foreseen, sparsity: float, prediction: float, steps: int):
-    """Return the codes of `sparse_codes`, and E before and after each step, `(n, steps + 1)`."""
-    problem = Problem(x, atoms, foreseen, sparsity, prediction)
-    state = problem.state(start)
-    places = ops.arange(steps + 1)
-    values = ops.where(places == 0, state[2][:, None], 0.0)
-
-    def step(i, carried):
-        values, *state = carried
-        state = problem.step(*state)
-        return (ops.where(places == i + 1, state[2][:, None], values), *state)
-
-    values, codes, *_ = ops.fori_loop(0, steps, step, (values, *state))
-    return codes, values
-
-
-@functools.lru_cache(maxsize=32)
-def _inference(sparsity: float, prediction: float, steps: int, trace: bool):
-    """Return the compiled inference, a function of (x, Dᵀ, start, F(x))."""
-
-    def run(x, atoms, start, foreseen):
-        arguments = x, atoms, start, foreseen, sparsity, prediction, steps
-        return energies(*arguments) if trace else (sparse_codes(*arguments),)
-
-    return compiled(run)
-
-
-class Problem:
-    """E(x, z) as a function of z, and the step of monotone FISTA on it."""
-
-    def __init__(self, x, atoms, foreseen, sparsity: float, prediction: float) -> None:
-        self.x, self.atoms, self.turned = x, atoms, ops.transpose(atoms)
-        self.foreseen, self.sparsity, self.prediction = foreseen, sparsity, prediction
-        self.lipschitz = eigenvalue_bound(atoms) + prediction
-
-    def value(self, code, decoded):
-        return sum(energy(self.x, decoded, code, self.foreseen, self.sparsity, self.prediction))
-
-    def state(self, code) -> tuple:
-        """Return the initial state: z, Dz, E(x, z), the extrapolated points y, Dy and t."""
-        decoded = ops.matmul(code, self.atoms)
-        return code, decoded, self.value(code, decoded), code, decoded, ops.ones((), "float32")
-
-    def step(self, code, decoded, value, ahead, ahead_decoded, t) -> tuple:
-        """Take one step, which never increases E(x, z)."""
-        # v = S_{λ/L}(y − ∇f(y)/L), with ∇f(y) = Dᵀ(Dy − x) + α(y − F(x))
-        slope = ops.matmul(ahead_decoded - self.x, self.turned)
-        slope = slope + self.prediction * (ahead - self.foreseen)
-        moved = _shrink(ahead - slope / self.lipschitz, self.sparsity / self.lipschitz)
-        moved_decoded = ops.matmul(moved, self.atoms)
-        moved_value = self.value(moved, moved_decoded)
-        # z' = v if E is no larger there than at z, else z
-        better = moved_value <= value
-        new_value = ops.where(better, moved_value, value)
-        new = ops.where(better[:, None], moved, code)
-        new_decoded = ops.where(better[:, None], moved_decoded, decoded)
-        # y' = z' + (t/t')(v − z') + ((t − 1)/t')(z' − z), and Dy' likewise, because D is linear
-        t_next = (1 + ops.sqrt(1 + 4 * t * t)) / 2
-        missed, momentum = t / t_next, (t - 1) / t_next
-        ahead = new + missed * (moved - new) + momentum * (new - code)
-        ahead_decoded = (
-            new_decoded
-            + missed * (moved_decoded - new_decoded)
-            + momentum * (new_decoded - decoded)
-        )
-        return new, new_decoded, new_value, ahead, ahead_decoded, t_next
-
-
-def eigenvalue_bound(atoms):
-    """Return an upper bound of λ_max(G), G = DᵀD: ‖G⁸‖_F^⅛, too large by at most rank^(1/16).
-
-    ‖G⁸‖_F² is the sum of the 16th powers of G's eigenvalues, and so at least λ_max¹⁶.
-    """
-    rows, columns = atoms.shape
-    turned = ops.transpose(atoms)
-    power = ops.matmul(atoms, turned) if rows <= columns else ops.matmul(turned, atoms)
-    bound = 1.0 + 1e-5  # a margin for rounding in float32
-    for exponent in (1, 1 / 2, 1 / 4, 1 / 8):
-        if exponent < 1:
-            power = ops.matmul(power, power)
-        norm = ops.sqrt(ops.sum(ops.square(power)))
-        power = power / norm  # otherwise the powers would overflow
-        bound = bound * norm**exponent
-    return bound
-
-
-def _shrink(code, threshold):
-    """Return S_θ(z), the soft threshold: every number moves towards 0 by θ, and no further."""
-    return ops.sign(code) * ops.relu(ops.abs(code) - threshold)
 
 
 def _rows(x):

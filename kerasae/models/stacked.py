@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from kerasae import checks
-from kerasae.callbacks import WholeSetMean
 from kerasae.engine import arguments
-from kerasae.engine.streams import predictions
 from kerasae.layers import Conv2DTranspose, TiedConv2DTranspose, TiedDense
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.phases import PhaseNetwork, fresh, sides
 from kerasae.training import layerwise
 
 Shape = tuple[int, ...]
@@ -190,7 +189,7 @@ class StackedAutoencoder(Autoencoder):
         copied: bool = False,
         corruption: Any = "model",
         penalty: Any = "model",
-    ) -> "PhaseNetwork":
+    ) -> PhaseNetwork:
         """Return the shallow autoencoder of h_{k−1} for phase k of greedy training.
 
         Args:
@@ -213,12 +212,12 @@ class StackedAutoencoder(Autoencoder):
             network = PhaseNetwork(
                 keras.Sequential([keras.Input(wide), *self._up(k, first)]),
                 keras.Sequential([keras.Input(narrow), *self._down(k, last)]),
-                _fresh(self.corruption if corruption == "model" else corruption),
-                _fresh(list(self.penalties) if penalty == "model" else penalty),
+                fresh(self.corruption if corruption == "model" else corruption),
+                fresh(list(self.penalties) if penalty == "model" else penalty),
                 below=self.hidden(k - 1) if k > 1 and not copied else None,
                 name=f"phase_{k}",
                 dtype=self.dtype_policy,
-                summary_line=" → ".join(map(_sides, [wide, narrow, wide])) + fixed,
+                summary_line=" → ".join(map(sides, [wide, narrow, wide])) + fixed,
             )
         except ValueError as error:  # a hidden code has another shape or range than the last one
             raise ValueError(
@@ -226,19 +225,19 @@ class StackedAutoencoder(Autoencoder):
                 f"that fit it, in a list with one for each phase: {error}"
             ) from error
         if copied:
-            _copy(self.phase_network(k, corruption=None, penalty=None), network)
+            self.phase_network(k, corruption=None, penalty=None).copy_to(network)
         return network
 
-    def put_back(self, k: int, network: "PhaseNetwork") -> None:
+    def put_back(self, k: int, network: PhaseNetwork) -> None:
         """Copy the parameters of a copied phase network into stage k of the stack."""
-        _copy(network, self.phase_network(k, corruption=None, penalty=None))
+        network.copy_to(self.phase_network(k, corruption=None, penalty=None))
 
-    def fine_tuning_network(self) -> "PhaseNetwork":
+    def fine_tuning_network(self) -> PhaseNetwork:
         """Return the network of the last phase: the whole stack's layers, noise and penalty."""
         self._check_stage(self.depth)
         parts = self.encoder, self.decoder, self.corruption, self.penalties
         shapes = [*self.hidden_shapes, *self.hidden_shapes[-2::-1]]
-        line = "fine-tuning " + " → ".join(map(_sides, shapes))
+        line = "fine-tuning " + " → ".join(map(sides, shapes))
         return PhaseNetwork(
             *parts, below=None, summary_line=line, name="fine_tuning", dtype=self.dtype_policy
         )
@@ -289,102 +288,3 @@ class _TiedDecoder(keras.Sequential):
             "`decoder` has its kernels from `encoder`, expected to be saved with the model that "
             "ties the two, or without the tie: `untied().decoder`."
         )
-
-
-class PhaseNetwork(Autoencoder):
-    """One phase of greedy training, L(g(f(h̃)), h) + Ω: an autoencoder of a hidden layer h.
-
-    The names of its metrics begin with the name of the phase.
-
-    Args:
-        encoder: f, from h to the next hidden layer.
-        decoder: g, from this layer back to h.
-        corruption: C, as in `Autoencoder`.
-        penalty: Ω, as in `Autoencoder`.
-        below: Fixed network x → h; its variables do not belong to this network. `None`: h = x.
-        summary_line: Description of the phase in one line.
-    """
-
-    def __init__(
-        self,
-        encoder: keras.Model,
-        decoder: keras.Model,
-        corruption: layers.Layer | None,
-        penalty: Any,
-        below: keras.Model | None,
-        summary_line: str,
-        **kwargs,
-    ) -> None:
-        super().__init__(encoder, decoder, corruption, penalty, **kwargs)
-        object.__setattr__(self, "below", below)  # Keras must not track it as part of the network
-        self.summary_line = summary_line
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return the settings of a phase that its place in the stack does not determine."""
-        parts = self.corruption, list(self.penalties)
-        return {"phase": self.name, "parts": keras.saving.serialize_keras_object(parts)}
-
-    def compute(self, x, training):
-        h = self._hidden(x)
-        return {"target": h, **super().compute(h, training)}
-
-    def target(self, x, y, found):
-        """Return h: in phase 2 the loss is the deck's MSE(hidden 3 − hidden 1)."""
-        return found["target"] if "target" in found else self._hidden(x) if y is None else y
-
-    def _hidden(self, x):
-        return x if self.below is None else ops.stop_gradient(self.below(x, training=False))
-
-    def get_metrics_result(self):
-        """Return the metrics, named `phase_1_loss` and so on, also in the history."""
-        return {
-            f"{self.name}_{name}": value for name, value in super().get_metrics_result().items()
-        }
-
-    def fit(self, x=None, *args, callbacks=None, **kwargs):
-        """Train as `Autoencoder.fit` does; a whole-set mean is measured on codes of h."""
-        if self.below is not None and any(
-            getattr(penalty, "needs_whole_set", False) for penalty in self.penalties
-        ):
-            callbacks = [WholeSetMean(_Hidden(x, self.below)), *(callbacks or [])]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
-
-    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        if self.below is None:
-            super().check_batch(x, None, sample_weight)
-        elif arguments.needs_unit_interval(self.loss):  # the stack has checked x, but not h
-            super().check_batch(predictions(self.below, x, 256), None, sample_weight)
-
-
-class _Hidden(keras.utils.PyDataset):
-    """A stream that turns batches of x into batches of h."""
-
-    def __init__(self, batches: keras.utils.PyDataset, below: keras.Model) -> None:
-        super().__init__()
-        self.batches, self.below = batches, below
-
-    def __len__(self) -> int:
-        return self.batches.num_batches
-
-    def __getitem__(self, index: int) -> tuple[Any]:
-        return (self.below.predict_on_batch(self.batches[index][0]),)
-
-
-def _sides(shape: Shape) -> str:
-    """Format a shape for a heading: `28×28×1`."""
-    return "×".join(map(str, shape))
-
-
-def _fresh(part: Any) -> Any:
-    """Return a copy of a layer or regularizer, or of a list of them, with its own state."""
-    if isinstance(part, keras.Sequential):  # its configuration would keep the input's shape
-        return keras.Sequential([_fresh(layer) for layer in part.layers])
-    if isinstance(part, (list, tuple)):
-        return [_fresh(item) for item in part]
-    return type(part).from_config(part.get_config()) if hasattr(part, "get_config") else part
-
-
-def _copy(source: PhaseNetwork, target: PhaseNetwork) -> None:
-    target.encoder.set_weights(source.encoder.get_weights())
-    target.decoder.set_weights(source.decoder.get_weights())

@@ -14,13 +14,14 @@ Bengio, Lamblin, Popovici & Larochelle, "Greedy layer-wise training of deep netw
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from kerasae import checks, files
 from kerasae.engine.streams import predictions
-from kerasae.training import resume as resuming
+from kerasae.training import checkpoint
+from kerasae.training.resume import resumable_fit
 
 Callbacks = Iterable[keras.callbacks.Callback]
 
@@ -94,43 +95,47 @@ def fit_layerwise(
         raise ValueError("The model is not compiled, expected a call of `compile` first.")
     x = checks.as_array("x", x)
     model.check_batch(x, None, None)
-    phases = range(1, model.depth + 1)
-    per_phase = {
-        "epochs": epochs,
-        "optimizer": optimizer,
-        "loss": [model.loss] + ["mse"] * (model.depth - 1) if loss is None else loss,
-        "corruption": corruption,
-        "penalty": penalty,
-    }
-    per_phase = {name: _per_phase(name, value, len(phases)) for name, value in per_phase.items()}
-    fine_tuning_epochs = checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0)
     if validation_data is not None:
         validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)[0]
         validation_data = checks.as_array("validation_data", validation_data)
         model.check_batch(validation_data, None, None)
     checks.whole_number("batch_size", batch_size)
     checks.whole_number("seed", seed, least=0)
-    for k, *arguments in zip(phases, *per_phase.values(), strict=True):  # before any training
-        checks.whole_number("epochs", arguments[0])
-        network = model.phase_network(k, not one_graph, *arguments[3:])
-        network.compile(**_compilation(model, *arguments[1:3]))
-    _compilation(model, fine_tuning_optimizer, model.loss)
-    settings = {"stack": model.get_config(), "x": resuming.fingerprint(x), "one_graph": one_graph}
+    loss = [model.loss] + ["mse"] * (model.depth - 1) if loss is None else loss
+    phases = _phases(
+        model.depth,
+        epochs=epochs,
+        optimizer=optimizer,
+        loss=loss,
+        corruption=corruption,
+        penalty=penalty,
+    )
+    for phase in phases:  # before any training
+        phase.network(model, not one_graph).compile(**phase.compilation(model))
+    last = Phase(
+        model.depth + 1,
+        checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0),
+        fine_tuning_optimizer,
+        model.loss,
+    )
+    last.compilation(model)
+    settings = {"stack": model.get_config(), "x": checkpoint.fingerprint(x), "one_graph": one_graph}
     beginning = None if resume is None else Path(resume) / "begin.npz"
     history: dict[str, list[float]] = {}
 
-    def train(network, k, x, validation_data, epochs, optimizer, loss):
+    def train(network, phase, x, validation_data):
         """Train one phase's network with Keras's `fit`, unless a file says that it is done."""
-        network.compile(**_compilation(model, optimizer, loss))
+        network.compile(**phase.compilation(model))
         if verbose:
-            print(f"Phase {k} of {len(phases) + bool(fine_tuning_epochs)}: {network.summary_line}")
-        part = resuming.resumable_fit(
+            count = model.depth + bool(last.epochs)
+            print(f"Phase {phase.number} of {count}: {network.summary_line}")
+        part = resumable_fit(
             network,
             x,
-            epochs=epochs,
+            epochs=phase.epochs,
             batch_size=batch_size,
             seed=seed,
-            phase=k,
+            phase=phase.number,
             folder=resume,
             settings=settings | {"phase": network.settings},
             validation_data=None if validation_data is None else (validation_data,),
@@ -141,26 +146,60 @@ def fit_layerwise(
 
     with files.lock(beginning):
         if beginning is not None:
-            resuming.begin(model, beginning, settings)
+            checkpoint.begin(model, beginning, settings)
         h, h_validation = x, validation_data
-        for k, *arguments in zip(phases, *per_phase.values(), strict=True):
-            epochs, optimizer, loss, corruption, penalty = arguments
-            network = model.phase_network(k, not one_graph, corruption, penalty)
-            train(network, k, h, h_validation, epochs, optimizer, loss)
+        for phase in phases:
+            network = phase.network(model, not one_graph)
+            train(network, phase, h, h_validation)
             if not one_graph:
-                model.put_back(k, network)
+                model.put_back(phase.number, network)
                 # The data of the next phase, computed once.
                 h = predictions(network.encoder, h, batch_size)
                 if h_validation is not None:
                     h_validation = predictions(network.encoder, h_validation, batch_size)
-        if fine_tuning_epochs:
-            network, k = model.fine_tuning_network(), len(phases) + 1
-            optimizer = fine_tuning_optimizer
-            train(network, k, x, validation_data, fine_tuning_epochs, optimizer, model.loss)
+        if last.epochs:
+            train(model.fine_tuning_network(), last, x, validation_data)
     result = keras.callbacks.History()
     result.set_model(model)
     result.history = history
     return result
+
+
+class Phase(NamedTuple):
+    """The settings of one phase."""
+
+    number: int
+    epochs: int
+    optimizer: Any = None
+    loss: Any = None
+    corruption: Any = "model"
+    penalty: Any = "model"
+
+    def network(self, model: Any, copied: bool) -> Any:
+        """Return the phase's network, of copies or of the stack's own layers."""
+        return model.phase_network(self.number, copied, self.corruption, self.penalty)
+
+    def compilation(self, model: Any) -> dict[str, Any]:
+        """Return compile arguments: copies of the model's, this optimizer and this loss."""
+        config = model.get_compile_config()
+        # The caller's own functions cannot be deserialized.
+        del config["loss"]
+        metrics = keras.tree.flatten(model.aside.compiled)
+        known = {f.__name__: f for f in metrics if callable(f) and hasattr(f, "__name__")}
+        config = keras.saving.deserialize_keras_object(config, known)
+        if self.optimizer is not None:
+            optimizer = keras.optimizers.get(self.optimizer)
+            config["optimizer"] = type(optimizer).from_config(optimizer.get_config())
+        return config | {"loss": self.loss}
+
+
+def _phases(count: int, **settings: Any) -> list[Phase]:
+    """Return the phases, from 1, given one value for all or a list with one for each."""
+    each = {name: _per_phase(name, value, count) for name, value in settings.items()}
+    for epochs in each["epochs"]:
+        checks.whole_number("epochs", epochs)
+    rows = zip(*each.values(), strict=True)
+    return [Phase(k, **dict(zip(each, row, strict=True))) for k, row in enumerate(rows, start=1)]
 
 
 def _per_phase(name: str, value: Any, count: int) -> list[Any]:
@@ -173,17 +212,3 @@ def _per_phase(name: str, value: Any, count: int) -> list[Any]:
             "value for all."
         )
     return list(value)
-
-
-def _compilation(model: Any, optimizer: Any, loss: Any) -> dict[str, Any]:
-    """Return a phase's compile arguments: copies of the model's, the given optimizer and loss."""
-    config = model.get_compile_config()
-    # The caller's own functions cannot be deserialized.
-    del config["loss"]
-    metrics = keras.tree.flatten(model.aside.compiled)
-    known = {f.__name__: f for f in metrics if callable(f) and hasattr(f, "__name__")}
-    config = keras.saving.deserialize_keras_object(config, known)
-    if optimizer is not None:
-        optimizer = keras.optimizers.get(optimizer)
-        config["optimizer"] = type(optimizer).from_config(optimizer.get_config())
-    return config | {"loss": loss}

@@ -10,7 +10,6 @@ bit for bit on the same backend and machine.
 It is Keras's own `fit`, with a data set in the right order and one callback.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -22,11 +21,8 @@ import numpy as np
 from keras import ops, tree
 
 from kerasae import checks, files
-from kerasae.datasets import store
-from kerasae.engine.optimizer_group import portable
-from kerasae.engine.randomness import global_randomness, seed_globally
-
-ORIGIN = "a checkpoint of kerasae.training.resume, version 1"
+from kerasae.engine.randomness import global_randomness, random_states, seed_globally
+from kerasae.training import checkpoint
 
 
 def resumable_fit(
@@ -99,7 +95,7 @@ def resumable_fit(
         phase,
     )
     if settings is None:
-        settings = {"data": fingerprint(data), "model": _configuration(model)}
+        settings = {"data": checkpoint.fingerprint(data), "model": _configuration(model)}
     given = {
         "backend": keras.backend.backend(),
         "seed": seed,
@@ -107,7 +103,7 @@ def resumable_fit(
         "epochs": checks.whole_number("epochs", epochs),
         "weights": [list(weight.shape) for weight in model.weights],
         "compilation": model.get_compile_config(),
-        "validation_data": fingerprint(validation_data),
+        "validation_data": checkpoint.fingerprint(validation_data),
         **settings,
     }
     callbacks = list(callbacks)
@@ -192,7 +188,7 @@ class Keeper(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.trained, self.batches, self.others = trained, batches, others
-        self.path, self.given = path, _described(given)
+        self.path, self.given = path, checkpoint.described(given)
         self.epoch, self.history = 0, {}
         self.finished = self.stopped = False
         self.remembered: list[tuple[str, dict[str, Any]]] = []  # class and attributes
@@ -218,8 +214,8 @@ class Keeper(keras.callbacks.Callback):
         """Restore the state of the callbacks."""
         for callback, (name, attributes) in zip(self.others, self.remembered, strict=False):
             if type(callback).__name__ == name:
-                known = {k: v for k, v in attributes.items() if _may_hold(callback, k, v)}
-                vars(callback).update({k: _recalled(value) for k, value in known.items()})
+                known = {k: v for k, v in attributes.items() if checkpoint.may_hold(callback, k, v)}
+                vars(callback).update({k: checkpoint.recalled(value) for k, value in known.items()})
 
     def set_epoch(self, epoch: int) -> None:
         """Set order and noise of an epoch."""
@@ -237,17 +233,17 @@ class Keeper(keras.callbacks.Callback):
             "history": self.history,
             "stopped": self.stopped,
             "finished": self.finished,
-            "callbacks": [(type(c).__name__, _remembered(c)) for c in self.others],
+            "callbacks": [(type(c).__name__, checkpoint.numbers_of(c)) for c in self.others],
         }
         arrays = {"given": np.array(self.given), "progress": np.array(json.dumps(progress))}
         for name, variables in self._state().items():
             for index, variable in enumerate(variables):
-                arrays[f"{name}_{index}"] = _portable_array(variable)
+                arrays[f"{name}_{index}"] = checkpoint.portable_array(variable)
         for index, callback in enumerate(self.others):
-            for name, values in _weight_lists(callback).items():
+            for name, values in checkpoint.weight_lists(callback).items():
                 for place, value in enumerate(values):
                     arrays[f"callback/{index}/{name}/{place}"] = value
-        store.write(self.path, ORIGIN, arrays)
+        checkpoint.write(self.path, arrays)
 
     def restore(self) -> None:
         """Read the state, if there is one.
@@ -255,7 +251,7 @@ class Keeper(keras.callbacks.Callback):
         Raises:
             ValueError: If the file is damaged, or of a run with other settings or data.
         """
-        arrays = None if self.path is None else _read(self.path, self.given)
+        arrays = None if self.path is None else checkpoint.read(self.path, self.given)
         if arrays is None:
             return
         progress = json.loads(str(arrays["progress"]))
@@ -272,65 +268,6 @@ class Keeper(keras.callbacks.Callback):
 
     def _state(self) -> dict[str, list[keras.Variable]]:
         return {"weight": self.trained.weights, "optimizer": self.trained.optimizer.variables}
-
-
-def random_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the states of a model's seed generators: the variables that are no weights."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
-
-
-def begin(model: keras.Model, path: Path, given: dict[str, Any]) -> None:
-    """Write the initial weights of a run of several phases, or restore them.
-
-    Args:
-        model: The model, built.
-        path: Path of the file.
-        given: Settings with which a file must have been made.
-    """
-    given = _described(given)
-    arrays = _read(path, given)
-    if arrays is None:
-        values = {str(index): _portable_array(v) for index, v in enumerate(model.weights)}
-        store.write(path, ORIGIN, {"given": np.array(given), **values})
-    else:
-        for index, variable in enumerate(model.weights):
-            variable.assign(arrays[str(index)])
-
-
-def _read(path: Path, given: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays of a file, `None` if there is no file.
-
-    Raises:
-        ValueError: If it is damaged, or of a run with other settings or data.
-    """
-    try:
-        arrays = store.read(path, ORIGIN)
-    except OSError as error:
-        raise ValueError(
-            f"`{path}` cannot be read ({error.strerror}), expected a checkpoint: make it readable, "
-            "or give another folder."
-        ) from error
-    except Exception as error:  # a damaged archive raises many kinds of errors
-        raise ValueError(
-            f"`{path}` is damaged, expected a whole checkpoint: delete it and start the same run "
-            "again."
-        ) from error
-    if arrays is None:
-        if path.exists():
-            raise ValueError(f"`{path}` is no checkpoint, expected one, or another folder.")
-        return None
-    came, expected = json.loads(str(arrays["given"])), json.loads(given)
-    for name in expected:
-        if came.get(name) != expected[name]:
-            what = f"another `{name}`"
-            if isinstance(expected[name], int):
-                what = f"`{name}` {came.get(name)}, expected {expected[name]}"
-            raise ValueError(
-                f"`{path}` is of a run with {what}: give the same settings and data, or another "
-                "folder."
-            )
-    return arrays
 
 
 def _arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -358,103 +295,8 @@ def _array(value: Any) -> np.ndarray | None:
     return None if value is None else ops.convert_to_numpy(value)
 
 
-def _portable_array(variable: keras.Variable) -> np.ndarray:
-    """Return a variable's value in a type that NumPy's files have; bfloat16 becomes float32."""
-    value = ops.convert_to_numpy(variable.value)
-    return value if value.dtype.kind in "fiub" else value.astype("float32")
-
-
-def fingerprint(data: Any) -> str:
-    """Return a fingerprint of arrays, and of the types of all other leaves."""
-    digest = hashlib.blake2b(digest_size=16)
-    for leaf in tree.flatten(data):
-        if checks.is_array(leaf):
-            array = np.ascontiguousarray(ops.convert_to_numpy(leaf))
-            digest.update(f"{array.shape} {array.dtype}".encode())
-            digest.update(array.view("uint8") if array.size else b"")
-        else:
-            digest.update(type(leaf).__name__.encode())
-    return digest.hexdigest()
-
-
 def _configuration(model: keras.Model) -> Any:
     try:
         return model.get_config()
     except NotImplementedError:  # a user's model without a configuration
         return type(model).__name__
-
-
-def _described(config: Any) -> str:
-    """Return a configuration as JSON, independent of the numbers that Keras gives to names."""
-    config = portable(config)
-    names: dict[str, str] = {}
-
-    def collect(value: Any) -> None:
-        if isinstance(value, dict):
-            if isinstance(value.get("name"), str):
-                names.setdefault(value["name"], f"name {len(names)}")
-            for item in value.values():
-                collect(item)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                collect(item)
-
-    def rename(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: rename(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [rename(item) for item in value]
-        return names.get(value, value) if isinstance(value, str) else value
-
-    collect(config)
-    return json.dumps(rename(config), sort_keys=True, default=repr)
-
-
-def _remembered(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Return a callback's numbers, and the operations of `keras.ops` that it compares with."""
-    found = {}
-    for name, value in vars(callback).items():
-        if isinstance(value, (int, float)):
-            found[name] = value
-        elif isinstance(value, np.number):
-            found[name] = value.item()
-        elif _is_operation(value):
-            found[name] = {"ops": value.__name__}
-    return found
-
-
-def _recalled(value: Any) -> Any:
-    return getattr(ops, value["ops"]) if isinstance(value, dict) else value
-
-
-def _may_hold(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
-    """Return whether a file may set an attribute of a callback to a value.
-
-    Numbers, weights and operations of Keras replace only such values or None. So no file can set
-    where a callback writes, or what it calls.
-    """
-    if isinstance(value, dict):
-        value = getattr(ops, str(value.get("ops")), None)
-        if not _is_operation(value):
-            return False
-    there = vars(callback).get(name, getattr(type(callback), name, None))
-    return _is_kept(value) and (there is None or _is_kept(there))
-
-
-def _is_kept(value: Any) -> bool:
-    """Return whether a checkpoint keeps values of this kind."""
-    arrays = isinstance(value, list) and all(isinstance(each, np.ndarray) for each in value)
-    return arrays or isinstance(value, (int, float, np.number)) or _is_operation(value)
-
-
-def _is_operation(value: Any) -> bool:
-    return callable(value) and getattr(ops, getattr(value, "__name__", ""), None) is value
-
-
-def _weight_lists(callback: keras.callbacks.Callback) -> dict[str, list[np.ndarray]]:
-    """Return the weights that a callback holds, such as the best ones so far."""
-    return {
-        name: value
-        for name, value in vars(callback).items()
-        if isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value)
-    }
