@@ -8,7 +8,8 @@ import pytest
 from kerasae import Autoencoder, nets
 from kerasae.datasets import store
 from kerasae.engine.randomness import random_states
-from kerasae.models.base import Model, Outcome, Player
+from kerasae.models.base import Model
+from kerasae.models.players import Outcome, Player
 from kerasae.training import checkpoint, resume
 from kerasae.training.resume import resumable_fit
 

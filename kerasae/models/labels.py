@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae.models.base import Among
+from kerasae.models.players import Among
 
 Tensor = Any
 

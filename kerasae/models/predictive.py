@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerasae import checks
-from kerasae.models.autoencoder import EncoderDecoder
+from kerasae.models.encoder_decoder import EncoderDecoder
 from kerasae.models.sparse_coding import energy, inference, sparse_codes
 
 

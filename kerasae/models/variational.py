@@ -27,7 +27,7 @@ from keras import ops
 from kerasae import checks
 from kerasae.engine import calls, graphs
 from kerasae.engine.streams import predictions
-from kerasae.models.autoencoder import EncoderDecoder
+from kerasae.models.encoder_decoder import EncoderDecoder
 from kerasae.probability import likelihoods, posteriors, priors
 from kerasae.probability.distribution import Distribution
 
