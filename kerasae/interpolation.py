@@ -1,4 +1,4 @@
-"""Paths between codes: straight lines, and arcs on a sphere.
+"""Codes between codes: straight lines, arcs on a sphere, squares of two dimensions.
 
     z(t) = (1 − t) z₀ + t z₁                            straight
     z(t) = r(t) [m cos((t − ½)ω) + d sin((t − ½)ω)]     on the sphere; ω is the angle between the
@@ -10,6 +10,9 @@ them passes through its empty inside: halfway it is at 0.7 √d. The arc stays o
 
 Shoemake, "Animating rotation with quaternion curves" (1985).
 """
+
+import math
+import statistics
 
 import numpy as np
 
@@ -82,6 +85,52 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int = 8) -> np.ndarray:
     path = path.astype(np.result_type(start, end))
     path[:, 0], path[:, -1] = start, end
     return path
+
+
+def square(
+    shape: tuple[int | None, ...],
+    side: int = 20,
+    limit: float = 3.0,
+    units: tuple[int, int] = (0, 1),
+    spacing: str = "even",
+) -> np.ndarray:
+    """Return a square of codes in two of their dimensions; the other numbers are 0.
+
+    Args:
+        shape: Shape of a code, which must be a vector.
+        side: Number of points along each side.
+        limit: The square extends from −limit to limit.
+        units: Indices of the two dimensions, which increase to the right and upwards.
+        spacing: `"even"`, or `"quantile"` for points that divide N(0, 1), between the same
+            limits, into equal probabilities.
+
+    Returns:
+        Array of shape `(side, side, size)`.
+
+    Example:
+
+    >>> square((2,), side=3, limit=1)[0].tolist()
+    [[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
+    """
+    side = checks.whole_number("side", side, 2)
+    limit = checks.between("limit", limit, 0, math.inf)
+    checks.one_of("spacing", spacing, ("even", "quantile"))
+    (size, *more) = shape
+    pair = isinstance(units, (tuple, list)) and len(units) == 2
+    if more or not pair or units[0] == units[1] or any(u not in range(size) for u in units):
+        raise ValueError(
+            f"`units` is {units!r}, expected two different numbers of the code, which has the "
+            f"shape {shape}."
+        )
+    values = np.linspace(-limit, limit, side)
+    if spacing == "quantile":
+        normal = statistics.NormalDist()
+        low = normal.cdf(-limit)
+        values = np.array([normal.inv_cdf(p) for p in np.linspace(low, 1 - low, side)])
+    codes = np.zeros((side, side, size), "float32")
+    one, other = units
+    codes[..., one], codes[..., other] = np.meshgrid(values, values[::-1])
+    return codes
 
 
 def floating(codes: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from kerasae import checks
 from kerasae.engine.noise import Seed, another
 from kerasae.models import adversaries, games
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.base import Batch, Outcome, Player
+from kerasae.models.players import Batch, Outcome, Player
 from kerasae.probability import priors
 
 Tensor = Any

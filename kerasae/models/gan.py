@@ -30,7 +30,7 @@ from kerasae import checks, nets
 from kerasae.engine import arguments, calls, noise
 from kerasae.engine.streams import predictions
 from kerasae.models import adversaries, games
-from kerasae.models.base import Batch, Outcome, Player
+from kerasae.models.players import Batch, Outcome, Player
 from kerasae.models.sampler import Sampler, diversity
 
 

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks
+from kerasae import checks, interpolation
 from kerasae.engine import graphs, internals, noise
 from kerasae.engine.streams import predictions
-from kerasae.evaluation import arithmetic
 from kerasae.models import games
-from kerasae.models.base import Among, Model
+from kerasae.models.base import Model
+from kerasae.models.players import Among
 
 Tensor = Any
 
@@ -130,8 +130,8 @@ class Sampler(Model):
         checks.check_array("start", start, self.code_shape)
         checks.check_array("end", end, self.code_shape)
         checks.check_same_length(start=start, end=end)
-        interpolation = arithmetic.spherical if spherical else arithmetic.straight
-        path = interpolation(np.asarray(start), np.asarray(end), steps)
+        between = interpolation.spherical if spherical else interpolation.straight
+        path = between(np.asarray(start), np.asarray(end), steps)
         if self.classes is not None:
             labels = np.repeat(self._one_hot(labels, len(path)).argmax(1), steps)
         samples = self.generate(path.reshape((-1, *self.code_shape)), labels)

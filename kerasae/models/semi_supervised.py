@@ -22,7 +22,7 @@ from kerasae.engine import calls
 from kerasae.engine.noise import another
 from kerasae.models import adversaries, games, labels
 from kerasae.models.adversarial import AdversarialAutoencoder
-from kerasae.models.base import Batch, Outcome, Player
+from kerasae.models.players import Batch, Outcome, Player
 from kerasae.probability import priors
 from kerasae.probability.discrete import Categorical
 

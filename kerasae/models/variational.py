@@ -16,7 +16,6 @@ Burda et al., "Importance weighted autoencoders" (2016).
 """
 
 import math
-import statistics
 import warnings
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks
+from kerasae import checks, interpolation
 from kerasae.engine import calls, graphs
 from kerasae.engine.streams import predictions
 from kerasae.models.encoder_decoder import EncoderDecoder
@@ -338,30 +337,7 @@ class VariationalAutoencoder(EncoderDecoder):
             Array of shape `(side, side, …)`; the first unit increases from left to right, the
             second upwards.
         """
-        codes = self._square(side, limit, units, spacing)
+        self._need_weights("grid")
+        codes = interpolation.square(self._shapes["code"], side, limit, units, spacing)
         images = self.decode(codes.reshape(-1, codes.shape[-1]))
         return images.reshape((*codes.shape[:2], *images.shape[1:]))
-
-    def _square(self, side, limit, units, spacing):
-        """Return the codes of `grid`, (side, side, …)."""
-        side = checks.whole_number("side", side, 2)
-        limit = checks.between("limit", limit, 0, math.inf)
-        checks.one_of("spacing", spacing, ("even", "quantile"))
-        self._need_weights("grid")
-        (size, *more) = self._shapes["code"]
-        pair = isinstance(units, (tuple, list)) and len(units) == 2
-        numbers = pair and all(unit in range(size) for unit in units)
-        if more or not numbers or units[0] == units[1]:
-            raise ValueError(
-                f"`units` is {units!r}, expected two different numbers of the code, which has the "
-                f"shape {self._shapes['code']}."
-            )
-        values = np.linspace(-limit, limit, side)
-        if spacing == "quantile":
-            normal = statistics.NormalDist()
-            low = normal.cdf(-limit)
-            values = np.array([normal.inv_cdf(p) for p in np.linspace(low, 1 - low, side)])
-        codes = np.zeros((side, side, size), "float32")
-        one, other = units
-        codes[..., one], codes[..., other] = np.meshgrid(values, values[::-1])
-        return codes
