@@ -28,9 +28,10 @@ from typing import Any
 
 import keras
 
-from kerasae import checks, files, folders, places, weights_file
-from kerasae.datasets.store import one_line
+from kerasae import checks
 from kerasae.engine.randomness import random_states
+from kerasae.storage import files, folders, places, weights
+from kerasae.storage.archives import one_line
 
 # Arguments of layers that Keras 3.12 does not have, and their defaults.
 LATE_ARGUMENTS = {
@@ -219,7 +220,7 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
         )
     checks.one_of("dtype", dtype, ("float32", "float16"))
     target = place(folder)
-    if weight := weights_file.not_finite(model):
+    if weight := weights.not_finite(model):
         raise ValueError(
             f"`model` has NaN or infinite values in {weight}, expected finite weights: train it "
             "again, with a lower learning rate."
@@ -235,8 +236,8 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
     try:
         with folders.writing(target) as part:
             files.write(part / CONFIG, json.dumps(config, indent=2))
-            files.write(part / WEIGHTS, [weights_file.content(model, dtype == "float16")])
-            if weights_file.missing(weights_file.header(part / WEIGHTS), model):
+            files.write(part / WEIGHTS, [weights.content(model, dtype == "float16")])
+            if weights.missing(weights.header(part / WEIGHTS), model):
                 raise ValueError(
                     f"`model` is a {type(model).__name__} with layers that do not save all of "
                     'their weights, expected plain layers: use `model.save("model.keras")`.'
@@ -308,10 +309,10 @@ def _read(cls: type, folder: Path) -> Any:
     """Return the model in a folder."""
     about, path = _metadata(folder / METADATA), folder / WEIGHTS
     _compare_checksums(about, folder)
-    arrays = weights_file.header(path)
+    arrays = weights.header(path)
     text = (folder / CONFIG).read_bytes()
     try:
-        outline = weights_file.outline(text, weights_file.size(arrays))
+        outline = weights.outline(text, weights.size(arrays))
     except ValueError as error:
         raise ValueError(
             f"`{folder / CONFIG}` is broken or belongs to another weights file: {error}."
@@ -338,7 +339,7 @@ def _read(cls: type, folder: Path) -> Any:
             f"{type(model).__name__} that {CONFIG} describes "
             f"({places.printable(one_line(error))})."
         ) from error
-    if weight := weights_file.not_finite(model):
+    if weight := weights.not_finite(model):
         raise ValueError(
             f"`{path}` holds NaN or infinite values for {places.printable(weight)}, expected "
             "finite weights: do not use this file."
@@ -363,9 +364,9 @@ def _check_class(cls: type, model: Any, folder: Path) -> None:
         )
 
 
-def _check_weights(arrays: weights_file.Arrays, model: keras.Model, path: Path) -> None:
+def _check_weights(arrays: weights.Arrays, model: keras.Model, path: Path) -> None:
     """Check that a weights file holds an array for each weight of a model."""
-    if few := weights_file.missing(arrays, model):
+    if few := weights.missing(arrays, model):
         raise ValueError(
             f"`{path}` is broken or belongs to another model: it holds {few}, expected the weights "
             f"of the {type(model).__name__} that {CONFIG} describes."

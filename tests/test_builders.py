@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasae import files
 from kerasae.datasets import drawn, load, store, stream, strokes
+from kerasae.storage import files
 
 pytest.importorskip("tensorflow", reason="TensorFlow Datasets reads through TensorFlow")
 tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")

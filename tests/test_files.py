@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae import Autoencoder, StackedAutoencoder, datasets, files, nets, plots, presets
-from kerasae.datasets import store
+from kerasae import Autoencoder, StackedAutoencoder, datasets, nets, plots, presets
+from kerasae.storage import archives, files
 from kerasae.training import checkpoint
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import commands, training
@@ -102,7 +102,7 @@ def whole(folder):
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix == ".npz":
-            assert store.read(path, checkpoint.ORIGIN) is not None
+            assert archives.read(path, checkpoint.ORIGIN) is not None
         elif path.suffix == ".json" and not hidden:
             json.loads(path.read_text())
         elif path.suffix == ".png" and not hidden:

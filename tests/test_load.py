@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasae import datasets, files
+from kerasae import datasets
 from kerasae.datasets import Split, drawn, names, store, stream, strokes
+from kerasae.storage import archives, files
 
 pytestmark = pytest.mark.home("tensorflow")
 
@@ -31,7 +32,7 @@ package = types.ModuleType("kerasae")
 package.__path__ = [{str(Path(datasets.__file__).parents[1])!r}]
 sys.modules["kerasae"] = package
 from kerasae import datasets
-from kerasae import files
+from kerasae.storage import files
 from kerasae.datasets import store
 folder = pathlib.Path(sys.argv[1])
 store.folder = lambda: folder
@@ -142,16 +143,16 @@ def test_a_truncated_file_is_drawn_again_and_replaced(home, monkeypatch, keep):
 
 def test_any_flipped_bit_is_seen(home):
     path = home / "flip.npz"
-    store.write(path, "origin", {"a": np.arange(12, dtype="uint8")})
+    archives.write(path, "origin", {"a": np.arange(12, dtype="uint8")})
     whole = path.read_bytes()
     for position in range(0, len(whole), 3):
         broken = bytearray(whole)
         broken[position] ^= 1 << position % 8
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"flip\.npz is damaged"):
-            store.read(path, "origin")
+            archives.read(path, "origin")
     path.write_bytes(whole)
-    assert store.read(path, "origin")["a"][11] == 11
+    assert archives.read(path, "origin")["a"][11] == 11
 
 
 def test_a_flipped_pixel_is_drawn_again(home):
@@ -318,7 +319,7 @@ def test_two_processes_prepare_at_once(home):
     for path in home.iterdir():
         with np.load(path, allow_pickle=False) as archive:
             origin = str(archive["origin"])
-        assert store.read(path, origin) is not None
+        assert archives.read(path, origin) is not None
 
 
 # ---- real sets from the user's own file ----------------------------------------------------------

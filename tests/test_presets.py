@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae import Autoencoder, nets, presets, weights_file
+from kerasae import Autoencoder, nets, presets
 from kerasae.corruptions import MaskingNoise
+from kerasae.storage import weights
 
 FLIPS, CUTS = 50, 30
 
@@ -436,7 +437,7 @@ def test_who_reads_while_another_writes_gets_one_preset_or_the_other(model, tmp_
 def test_a_preset_that_is_replaced_while_it_is_read_is_read_again(model, tmp_path, monkeypatch):
     model.save_to_preset(tmp_path / "preset")
     other = Autoencoder(*nets.mlp((6,), code_size=3, units=(5,)))
-    outline, writes = weights_file.outline, []
+    outline, writes = weights.outline, []
 
     def outline_and_write(*arguments):
         if len(writes) < allowed:
@@ -444,7 +445,7 @@ def test_a_preset_that_is_replaced_while_it_is_read_is_read_again(model, tmp_pat
             writes[-1].save_to_preset(tmp_path / "preset")
         return outline(*arguments)
 
-    monkeypatch.setattr(weights_file, "outline", outline_and_write)
+    monkeypatch.setattr(weights, "outline", outline_and_write)
     allowed = 2
     again = Autoencoder.from_preset(tmp_path / "preset")
     assert [tuple(each.shape) for each in again.weights] == [

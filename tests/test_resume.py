@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kerasae import Autoencoder, nets
-from kerasae.datasets import store
 from kerasae.engine.randomness import random_states
 from kerasae.models.base import Model
 from kerasae.models.players import Outcome, Player
+from kerasae.storage import archives
 from kerasae.training import checkpoint, resume
 from kerasae.training.resume import resumable_fit
 
@@ -266,7 +266,7 @@ def test_a_checkpoint_sets_no_more_than_a_callback_keeps(x, tmp_path, monkeypatc
     assert (again.count, again.best, again.later) == (5, first.best, 8) and again.where == "there"
 
     path, numbers = tmp_path / "phase_1.npz", {"count": 7, "later": 1.0}
-    arrays = store.read(path, checkpoint.ORIGIN)
+    arrays = archives.read(path, checkpoint.ORIGIN)
     progress = json.loads(str(arrays["progress"]))
     ops = {"best": {"ops": "less"}, "count": {"ops": "no_such"}, "where": {"ops": "less"}}
     for attributes, kept in (
@@ -277,7 +277,7 @@ def test_a_checkpoint_sets_no_more_than_a_callback_keeps(x, tmp_path, monkeypatc
     ):
         progress["callbacks"] = [("Holder", attributes)]
         changed = arrays | {"progress": np.array(json.dumps(progress))}
-        store.write(path, checkpoint.ORIGIN, changed)
+        archives.write(path, checkpoint.ORIGIN, changed)
         callback = Holder("there")
         fit(make(1), x, folder=tmp_path, callbacks=[callback])
         assert {name: vars(callback)[name] for name in kept} == kept

@@ -30,8 +30,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kerasae import files
 from kerasae.datasets import drawn, store
+from kerasae.storage import archives, files
 
 Arrays = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 
@@ -153,7 +153,7 @@ def drawn_arrays(name: str, *, train: int, test: int, seed: int, size: int | Non
     try:
         return _prepare_and_read(name, request, where)
     except ValueError as error:
-        problem = store.one_line(error).removesuffix(": delete it and load again")
+        problem = archives.one_line(error).removesuffix(": delete it and load again")
         warnings.warn(f"{problem}; {name} is prepared again.", stacklevel=3)
         shutil.rmtree(where, ignore_errors=True)
         return _prepare_and_read(name, request, where)
@@ -257,7 +257,7 @@ def _prepared(
         except Exception as error:  # no network, space or permission: all become one sentence
             # Another process may have been faster, and then the folder cannot be renamed.
             if not builder.data_path.exists():
-                raise _NotPrepared(store.one_line(error)) from error
+                raise _NotPrepared(archives.one_line(error)) from error
             builder = make()
     with _damage(Path(builder.data_path)):
         _check_bytes(builder)
@@ -284,7 +284,7 @@ def _damage(where: Path) -> Iterator[None]:
         yield
     except Exception as error:
         # TensorFlow puts the name of its own node, in braces, before the sentence.
-        reason = re.sub(r"{{.*?}} *", "", store.one_line(error))
+        reason = re.sub(r"{{.*?}} *", "", archives.one_line(error))
         raise ValueError(f"{where} is damaged ({reason}): delete it and load again.") from error
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 import numpy as np
 
 from kerasae.datasets import canvas, store
+from kerasae.storage import archives
 
 NAMES = ("strokes", "shapes", "faces")
 SPLITS = ("train", "test")
@@ -98,9 +99,9 @@ def prepared(name: str, n: int, *, split: str, seed: int, size: int | None = Non
     path = store.folder() / f"{stem}{'' if size is None else f'-size{size}'}.npz"
     text = json.dumps(made_from, sort_keys=True)
     try:
-        arrays = store.read(path, text)
+        arrays = archives.read(path, text)
     except (OSError, ValueError) as error:
-        warnings.warn(f"{store.one_line(error)}; {name} is drawn again.", stacklevel=3)
+        warnings.warn(f"{archives.one_line(error)}; {name} is drawn again.", stacklevel=3)
         arrays = None
     if arrays is not None:
         images, labels = arrays.pop("images"), arrays.pop("labels")
@@ -109,8 +110,8 @@ def prepared(name: str, n: int, *, split: str, seed: int, size: int | None = Non
     arrays = {"images": images, "labels": labels}
     arrays |= {f"factor.{key}": values for key, values in factors.items()}
     try:
-        store.write(path, text, arrays)
+        archives.write(path, text, arrays)
     except OSError as error:
         message = f"{name} cannot be kept in {path.parent} and is drawn each time: "
-        warnings.warn(message + f"{store.one_line(error)}.", stacklevel=3)
+        warnings.warn(message + f"{archives.one_line(error)}.", stacklevel=3)
     return images, labels, factors

@@ -21,6 +21,7 @@ import numpy as np
 
 from kerasae.datasets import drawn, store
 from kerasae.datasets.split import Split, scaled
+from kerasae.storage import archives
 
 if TYPE_CHECKING:
     import keras
@@ -234,7 +235,7 @@ def _local(name: str) -> Path | None:
 def _read_local(path: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read the user's own file of a real set, and check all of it."""
     keys = tuple(f"{letter}_{split}" for split in drawn.SPLITS for letter in "xy")
-    arrays = store.read_npz(path, keys)
+    arrays = archives.read_npz(path, keys)
     shape, classes = REAL[name]
     parts = {}
     for split in drawn.SPLITS:

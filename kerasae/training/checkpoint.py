@@ -15,15 +15,15 @@ import numpy as np
 from keras import ops, tree
 
 from kerasae import checks
-from kerasae.datasets import store
 from kerasae.engine.optimizer_group import portable
+from kerasae.storage import archives
 
 ORIGIN = "a checkpoint of kerasae.training.resume, version 1"
 
 
 def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a file, whole or not at all."""
-    store.write(path, ORIGIN, arrays)
+    archives.write(path, ORIGIN, arrays)
 
 
 def read(path: Path, given: str) -> dict[str, np.ndarray] | None:
@@ -33,7 +33,7 @@ def read(path: Path, given: str) -> dict[str, np.ndarray] | None:
         ValueError: If it is damaged, or of a run with other settings or data.
     """
     try:
-        arrays = store.read(path, ORIGIN)
+        arrays = archives.read(path, ORIGIN)
     except OSError as error:
         raise ValueError(
             f"`{path}` cannot be read ({error.strerror}), expected a checkpoint: make it readable, "

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from kerasae import checks, files
+from kerasae import checks
 from kerasae.engine.streams import predictions
+from kerasae.storage import files
 from kerasae.training import checkpoint
 from kerasae.training.resume import resumable_fit
 

@@ -20,8 +20,9 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from kerasae import checks, files
+from kerasae import checks
 from kerasae.engine.randomness import global_randomness, random_states, seed_globally
+from kerasae.storage import files
 from kerasae.training import checkpoint
 
 

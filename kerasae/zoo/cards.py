@@ -9,7 +9,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from kerasae import files, plots, presets
+from kerasae import plots, presets
+from kerasae.storage import files
 from kerasae.zoo import catalogue
 from kerasae.zoo.published import RESULTS, pages, runs
 from kerasae.zoo.recipes import RECIPES

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerasae import presets as store
-from kerasae.places import printable, shown
+from kerasae.storage.places import printable, shown
 
 
 class Measured(NamedTuple):

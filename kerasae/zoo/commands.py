@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kerasae import checks, files, presets
-from kerasae.places import printable
+from kerasae import checks, presets
+from kerasae.storage.places import printable
+from kerasae.storage import files
 from kerasae.zoo import catalogue
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from kerasae import datasets, files, presets
+from kerasae import datasets, presets
 from kerasae.datasets import Split
 from kerasae.datasets.load import REAL
+from kerasae.storage import files
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import catalogue, measures
 from kerasae.zoo.catalogue import Measured

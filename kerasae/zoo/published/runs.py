@@ -11,7 +11,8 @@ from typing import Any
 
 import keras
 
-from kerasae import checks, datasets, files, plots, presets
+from kerasae import checks, datasets, plots, presets
+from kerasae.storage import files
 from kerasae.zoo.published import pages
 from kerasae.zoo.published.result import Result, Work
 

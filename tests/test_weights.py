@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from test_presets import sign
 
-from kerasae import Autoencoder, nets, presets, weights_file
+from kerasae import Autoencoder, nets, presets
+from kerasae.storage import weights
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ def test_an_outline_leaves_nothing_behind(preset):
     """Neither weights without values, which Keras would fill later, nor used random numbers."""
     grown(preset, 20_000_000)
     state = random.getstate()  # seeds of initializers are drawn from it
-    outline = weights_file.outline((preset / "config.json").read_bytes())
+    outline = weights.outline((preset / "config.json").read_bytes())
     assert sum(np.prod(each.shape) for each in outline.weights) > 2e8
     assert random.getstate() == state
     before = peak()
@@ -274,13 +275,13 @@ def test_a_class_that_needs_values_while_it_is_built_is_read_without_an_outline(
 
     model = keras.Sequential([keras.Input((3,)), Eager()])
     presets.save(model, tmp_path / "preset")
-    assert weights_file.outline((tmp_path / "preset" / "config.json").read_bytes()) is None
+    assert weights.outline((tmp_path / "preset" / "config.json").read_bytes()) is None
     assert presets.load(keras.Model, tmp_path / "preset").count_params() == 3
 
 
 def test_all_shipped_configurations_have_an_outline():
     for name in presets.names():
-        outline = weights_file.outline((presets.find(name) / "config.json").read_bytes())
+        outline = weights.outline((presets.find(name) / "config.json").read_bytes())
         assert outline.count_params() == presets.metadata(name)["parameter_count"]
 
 

@@ -26,8 +26,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae.datasets.store import one_line
 from kerasae.engine import internals
+from kerasae.storage.archives import one_line
 
 Arrays = Counter[tuple[tuple[int, ...], str]]  # (shape, "floats" or "whole numbers") → how many
 ADVICE = "expected plain arrays, as `save_to_preset` writes them: do not use this file"

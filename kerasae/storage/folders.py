@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from kerasae import files
+from kerasae.storage import files
 
 WAIT = 60.0  # seconds for another writer of the same folder
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerasae.datasets.store import one_line
+from kerasae.storage.archives import one_line
 
 LONGEST = 200  # bytes of a folder's name; names of hidden folders beside it are longer
 
