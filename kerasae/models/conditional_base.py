@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import checks
+from kerasae import checks, interpolation
 from kerasae.engine import graphs
 from kerasae.engine.streams import predictions
-from kerasae.evaluation.arithmetic import straight
+from kerasae.interpolation import straight
 from kerasae.models import conditions
 from kerasae.models.conditions import Conditioned
 from kerasae.models.variational import VariationalAutoencoder
@@ -212,7 +212,9 @@ class ConditionalBase(VariationalAutoencoder):
         spacing: str = "even",
     ) -> np.ndarray:
         """Return `VariationalAutoencoder.grid` for each condition, `(n, side, side, …)`."""
-        codes = self._square(side, limit, units, spacing).reshape(1, side**2, -1)
+        self._need_weights("grid")
+        codes = interpolation.square(self._shapes["code"], side, limit, units, spacing)
+        codes = codes.reshape(1, side**2, -1)
         condition = self._checked_condition(condition)
         images = self._decode_each(np.repeat(codes, len(condition), axis=0), condition)
         return images.reshape((len(images), side, side, *images.shape[2:]))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from kerasae import checks, presets
-from kerasae.storage.places import printable
 from kerasae.storage import files
+from kerasae.storage.places import printable
 from kerasae.zoo import catalogue
 
 if TYPE_CHECKING:
