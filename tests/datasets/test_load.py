@@ -23,7 +23,7 @@ module = importlib.import_module("kerasae.datasets.load")
 load = datasets.load
 
 OWN_DATA = os.environ.get("KERASAE_DATA")
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 # Runs the data sets alone in another process: `import kerasae` would bring Keras with it.
 ALONE = f"""

@@ -10,7 +10,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.home("tensorflow")
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 PATHS = read.notebooks()
 NAMES = [path.stem for path in PATHS]
