@@ -1,6 +1,7 @@
 """The house rules that a machine can check."""
 
 import ast
+import graphlib
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -15,20 +16,36 @@ import kerasae
 from kerasae.engine import installed
 
 PACKAGE = Path(kerasae.__file__).parent
-FILES = sorted(PACKAGE.rglob("*.py"))
-FLOORS = {"kerasae": 3, "__main__": 3, "models": 2, "zoo": 2}
-FLOORS |= dict.fromkeys(("nets", "penalties", "evaluation", "notebook"), 1)
-BACKENDS = {"tensorflow", "jax", "torch", "jaxlib"}
+FILES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+FLOORS = (  # imports go down, or along a floor
+    "checks interpolation engine storage datasets plots",
+    "probability penalties corruptions layers losses callbacks",
+    "nets presets training evaluation",
+    "models",
+    "zoo notebook",
+    "kerasae __main__",
+)
+LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor.split()}
+FORBIDDEN = {  # within a floor, or below it
+    "checks": "interpolation engine storage datasets plots",
+    "interpolation": "engine storage datasets plots",
+    "engine": "storage datasets plots interpolation",
+    "datasets": "checks engine plots interpolation",
+    "plots": "checks engine storage datasets",
+    "training": "evaluation nets presets",
+    "nets": "evaluation presets training datasets plots",
+    "models": "evaluation datasets plots",
+}
+# These show how one's own would be made: by the public names.
+PUBLIC = ("kerasae.zoo.recipes", "kerasae.zoo.published", "kerasae.notebook", "kerasae.__main__")
+ENGINES = {"tensorflow", "jax", "torch", "jaxlib"}
 
 
-def module(path: Path) -> str:
-    """`kerasae/models/base.py` is `models`, `kerasae/nets.py` is `nets`."""
-    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "kerasae" if first == "__init__" else first
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, at its top or inside a function."""
+def imported(path: Path) -> set[str]:
+    """Return every module, and every name of a module, that a file imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -38,31 +55,76 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-@pytest.mark.home("tensorflow")
-def test_imports_go_down(path):
-    here = module(path)
-    for name in imports(path):
-        if not name.startswith("kerasae.") or name == "kerasae.__version__":
-            continue
-        there = name.split(".")[1]
-        if not (PACKAGE / there).is_dir() and not (PACKAGE / f"{there}.py").exists():
-            if path.name == "recipes.py" or path.parent.name == "published":
-                continue  # shows how one's own would be made: by the public names
-            there = "kerasae"  # a name of the top of the package
-        assert FLOORS.get(there, 0) <= FLOORS.get(here, 0), f"{here} imports {there}, a floor up"
-        if there == "plots":
-            assert here in ("notebook", "plots") or FLOORS.get(here, 0) == 3 or here == "zoo"
+def graph() -> dict[str, set[str]]:
+    """Return the files of the package that each of them imports."""
+    found = {}
+    for name, path in FILES.items():
+        ours = {each for each in imported(path) if each.split(".")[0] == "kerasae"}
+        found[name] = {each if each in FILES else each.rpartition(".")[0] for each in ours}
+        found[name].discard(name)
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def part(name: str) -> str:
+    """Return the part of the package: of `kerasae.models.base` it is `models`."""
+    return name.split(".")[1] if "." in name else "kerasae"
+
+
 @pytest.mark.home("tensorflow")
-def test_backends_stay_in_their_home(path):
-    home = ("engine",)
-    used = {name.split(".")[0] for name in imports(path)} & BACKENDS
-    if module(path) == "datasets":
+def test_imports_go_down():
+    wrong = []
+    for name, others in graph().items():
+        for other in others:
+            here, there = part(name), part(other)
+            public = there == "kerasae" and name.startswith(PUBLIC)
+            if there in FORBIDDEN.get(here, "").split() or (
+                LEVEL[there] > LEVEL[here] and not public
+            ):
+                wrong.append(f"{name} imports {other}")
+            if there == "plots" and here not in ("plots", "notebook", "zoo", "__main__"):
+                wrong.append(f"{name} draws")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.home("tensorflow")
+def test_imports_have_no_circle():
+    """File by file; an import of a module imports its packages, which import no module above it."""
+    graphlib.TopologicalSorter(graph()).prepare()  # raises CycleError, which lists the circle
+
+
+@pytest.mark.home("tensorflow")
+def test_a_circle_is_seen():
+    circle = graph()
+    circle["kerasae.checks"].add("kerasae.evaluation.pairs")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(circle).prepare()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.home("tensorflow")
+def test_engines_and_private_names_of_keras_stay_in_their_home(name):
+    used = {each.split(".")[0] for each in imported(FILES[name])} & ENGINES
+    if part(name) == "datasets":
         used -= {"tensorflow"}  # reads TensorFlow Datasets and their record files
-    assert not used or module(path) in home
+    private = {each for each in imported(FILES[name]) if each.startswith("keras.src")}
+    assert not (used | private) or part(name) == "engine"
+
+
+@pytest.mark.home("tensorflow")
+def test_files_are_short():
+    """Of a model at most 300 lines, of a function at most 60 without its docstring."""
+    models = {name for name in FILES if part(name) == "models"}
+    lengths = {name: len(FILES[name].read_text(encoding="utf-8").splitlines()) for name in models}
+    assert not {name: length for name, length in lengths.items() if length > 300}
+    long = {}
+    for name, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[1:] if ast.get_docstring(node) else node.body
+                length = node.end_lineno - first[0].lineno + 1 if first else 0
+                if length > 60:
+                    long[f"{name}.{node.name}"] = length
+    assert not long
 
 
 @pytest.mark.home("tensorflow")

@@ -27,7 +27,7 @@ from kerasae.engine import internals
 from kerasae.engine.streams import predictions
 from kerasae.models import completion, conditional_prior, conditions
 from kerasae.models.conditional_base import ConditionalBase
-from kerasae.models.variational import Densities
+from kerasae.models.latent_variable import Densities
 from kerasae.probability import priors
 from kerasae.probability.distribution import Distribution
 

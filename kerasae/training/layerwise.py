@@ -103,46 +103,27 @@ def fit_layerwise(
     checks.whole_number("batch_size", batch_size)
     checks.whole_number("seed", seed, least=0)
     loss = [model.loss] + ["mse"] * (model.depth - 1) if loss is None else loss
-    phases = _phases(
-        model.depth,
-        epochs=epochs,
-        optimizer=optimizer,
-        loss=loss,
-        corruption=corruption,
-        penalty=penalty,
-    )
+    each = {"optimizer": optimizer, "loss": loss, "corruption": corruption, "penalty": penalty}
+    phases = _phases(model.depth, epochs=epochs, **each)
     for phase in phases:  # before any training
         phase.network(model, not one_graph).compile(**phase.compilation(model))
-    last = Phase(
-        model.depth + 1,
-        checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0),
-        fine_tuning_optimizer,
-        model.loss,
-    )
+    checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0)
+    last = Phase(model.depth + 1, fine_tuning_epochs, fine_tuning_optimizer, model.loss)
     last.compilation(model)
     settings = {"stack": model.get_config(), "x": checkpoint.fingerprint(x), "one_graph": one_graph}
     beginning = None if resume is None else Path(resume) / "begin.npz"
+    options = {"batch_size": batch_size, "seed": seed, "folder": resume, "verbose": verbose}
     history: dict[str, list[float]] = {}
 
     def train(network, phase, x, validation_data):
-        """Train one phase's network with Keras's `fit`, unless a file says that it is done."""
         network.compile(**phase.compilation(model))
         if verbose:
             count = model.depth + bool(last.epochs)
             print(f"Phase {phase.number} of {count}: {network.summary_line}")
-        part = resumable_fit(
-            network,
-            x,
-            epochs=phase.epochs,
-            batch_size=batch_size,
-            seed=seed,
-            phase=phase.number,
-            folder=resume,
-            settings=settings | {"phase": network.settings},
-            validation_data=None if validation_data is None else (validation_data,),
-            callbacks=callbacks(network.name) if callable(callbacks) else callbacks,
-            verbose=verbose,
-        )
+        validation = None if validation_data is None else (validation_data,)
+        phase_callbacks = callbacks(network.name) if callable(callbacks) else callbacks
+        own = settings | {"phase": network.settings}
+        part = phase.fit(network, x, validation, phase_callbacks, settings=own, **options)
         history.update(part.history)
 
     with files.lock(beginning):
@@ -179,6 +160,18 @@ class Phase(NamedTuple):
     def network(self, model: Any, copied: bool) -> Any:
         """Return the phase's network, of copies or of the stack's own layers."""
         return model.phase_network(self.number, copied, self.corruption, self.penalty)
+
+    def fit(self, network, x, validation_data, callbacks, **options) -> keras.callbacks.History:
+        """Train the phase's network with Keras's `fit`, unless a file says that it is done."""
+        return resumable_fit(
+            network,
+            x,
+            epochs=self.epochs,
+            phase=self.number,
+            validation_data=validation_data,
+            callbacks=callbacks,
+            **options,
+        )
 
     def compilation(self, model: Any) -> dict[str, Any]:
         """Return compile arguments: copies of the model's, this optimizer and this loss."""
