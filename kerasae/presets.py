@@ -3,7 +3,7 @@
 A preset is a folder of three files, the layout that KerasHub uses:
 
     config.json         the model's class and configuration
-    metadata.json       versions, number of parameters, SHA-256 of the other two files; how it was
+    metadata.json       versions, number of parameters, SHA-256 of all three files; how it was
                         made, if it is of the zoo
     model.weights.h5    the weights
 
@@ -137,7 +137,39 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise ValueError(f"`{path}` is broken, expected JSON ({one_line(error)}).") from error
     if not isinstance(found, dict):
         raise ValueError(f"`{path}` holds {type(found).__name__}, expected a JSON object.")
+    sums = found.get(CHECKSUMS)
+    if isinstance(sums, dict) and METADATA in sums and sums[METADATA] != _checksum_of(found):
+        raise ValueError(
+            f"`{path}` is broken or was changed: its content does not fit its SHA-256, expected "
+            "the file that was saved: copy or download the preset again."
+        )
     return found
+
+
+def write_metadata(folder: Path, about: dict[str, Any]) -> None:
+    """Write a preset's `metadata.json`, with the SHA-256 of its files and of its own content.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in (CONFIG, WEIGHTS):
+    ...     _ = (folder / name).write_text("…")
+    >>> write_metadata(folder, {"title": "A map of all digits"})
+    >>> sorted(metadata(folder)["sha256"])
+    ['config.json', 'metadata.json', 'model.weights.h5']
+    """
+    sums = {name: _checksum(folder / name) for name in (CONFIG, WEIGHTS)}
+    about = {**about, CHECKSUMS: sums}
+    sums[METADATA] = _checksum_of(about)
+    files.write(folder / METADATA, json.dumps(about, indent=2))
+
+
+def _checksum_of(about: dict[str, Any]) -> str:
+    """Return the SHA-256 of metadata without their own, in an order that does not matter."""
+    sums = {name: value for name, value in about[CHECKSUMS].items() if name != METADATA}
+    text = json.dumps({**about, CHECKSUMS: sums}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _compare_checksums(about: dict[str, Any], folder: Path) -> None:
@@ -145,13 +177,13 @@ def _compare_checksums(about: dict[str, Any], folder: Path) -> None:
     if CHECKSUMS not in about:
         return
     sums = about[CHECKSUMS]
-    if not isinstance(sums, dict) or sums.keys() != {CONFIG, WEIGHTS}:
+    if not isinstance(sums, dict) or sums.keys() - {METADATA} != {CONFIG, WEIGHTS}:
         raise ValueError(
             f"`{folder / METADATA}` is broken: `{CHECKSUMS}` is {places.shown(sums)}, expected the "
             f"checksums of {CONFIG} and {WEIGHTS}: copy or download the preset again."
         )
-    for name, expected in sums.items():
-        if _checksum(folder / name) != expected:
+    for name in (CONFIG, WEIGHTS):
+        if _checksum(folder / name) != sums[name]:
             raise ValueError(
                 f"`{folder / name}` is broken or was changed: its SHA-256 is not the one in "
                 f"{METADATA}, expected the file that was saved: copy or download the preset again."
@@ -242,8 +274,7 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
                     f"`model` is a {type(model).__name__} with layers that do not save all of "
                     'their weights, expected plain layers: use `model.save("model.keras")`.'
                 )
-            about[CHECKSUMS] = {name: _checksum(part / name) for name in (CONFIG, WEIGHTS)}
-            files.write(part / METADATA, json.dumps(about, indent=2))
+            write_metadata(part, about)
     except OSError as error:
         raise places.unwritable(folder, error) from error
 

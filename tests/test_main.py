@@ -1,14 +1,13 @@
 import dataclasses
 import errno
 import io
-import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from kerasae import __main__, datasets, zoo
+from kerasae import __main__, datasets, presets, zoo
 from kerasae.zoo import commands, recipes
 from kerasae.zoo.training import Budget
 
@@ -129,10 +128,9 @@ def test_train_and_evaluate(monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:  # again: it is there already
         run(monkeypatch, "train", "sparse", "--budget", "fast", "--output", str(tmp_path))
     assert stop.value.code == 2 and "exists, expected a new folder" in capsys.readouterr().err
-    path = folder / "metadata.json"
-    said = json.loads(path.read_text())
+    said = presets.metadata(folder)
     said["measures"]["squared error"]["value"] += 10
-    path.write_text(json.dumps(said))
+    presets.write_metadata(folder, said)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "evaluate", str(folder))
     assert stop.value.code == 1 and "NOT THE SAME" in capsys.readouterr().out

@@ -127,6 +127,22 @@ def test_files_are_short():
     assert not long
 
 
+# First words of noun clauses that the lint rule D401 does not see.
+NOUNS = "The A An What How Whether Which Where One Two Each Every All That As Of On For".split()
+TITLES = ("kerasae.zoo.pictures", "kerasae.zoo.recipes", "kerasae.zoo.published")
+
+
+@pytest.mark.home("tensorflow")
+def test_docstrings_of_functions_open_with_a_verb():
+    wrong = []
+    for name, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = isinstance(node, ast.FunctionDef) and ast.get_docstring(node)
+            if text and text.split()[0] in NOUNS and not name.startswith(TITLES):
+                wrong.append(f"{name}.{node.name}: {text.splitlines()[0]}")
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.home("tensorflow")
 def test_version_is_the_installed_one():
     assert importlib.metadata.version("kerasae") == kerasae.__version__

@@ -1,5 +1,4 @@
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -26,10 +25,7 @@ def model():
 def sign(folder):
     """Set the checksums to those of the files, as one who means harm would."""
     path = folder / "metadata.json"
-    about = json.loads(path.read_text())
-    for name in about["sha256"]:
-        about["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    path.write_text(json.dumps(about))
+    presets.write_metadata(folder, json.loads(path.read_text()))
 
 
 def unsign(folder):
@@ -48,7 +44,7 @@ def test_layout(model, tmp_path):
     metadata = json.loads((tmp_path / "new" / "preset" / "metadata.json").read_text())
     assert metadata["parameter_count"] == model.count_params()
     assert metadata["keras_version"] == keras.version()
-    assert metadata["sha256"].keys() == {"config.json", "model.weights.h5"}
+    assert metadata["sha256"].keys() == files
 
 
 def test_overwrites_a_preset_but_nothing_else(model, tmp_path):
@@ -268,8 +264,8 @@ def test_a_damaged_file_is_never_taken_for_what_was_saved(file, model, tmp_path)
                 assert str(error).startswith(f"`{path}` is broken or was changed: its SHA-256")
         else:
             np.testing.assert_array_equal(found, expected)
-    # A version in `metadata.json` is not looked at.
-    assert refused == FLIPS + CUTS if file != "metadata.json" else refused >= 50
+    # JSON may have another blank between its parts.
+    assert refused == FLIPS + CUTS if file != "metadata.json" else refused >= FLIPS + CUTS - 8
 
 
 def test_presets_without_checksums_are_read(model, tmp_path):
@@ -292,8 +288,8 @@ def test_broken_checksums(sums, model, tmp_path):
 @pytest.mark.home("torch")
 def test_another_number_of_parameters(count, model, tmp_path):
     model.save_to_preset(tmp_path / "preset")
-    path = tmp_path / "preset" / "metadata.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "parameter_count": count}))
+    about = presets.metadata(tmp_path / "preset")
+    presets.write_metadata(tmp_path / "preset", {**about, "parameter_count": count})
     with pytest.raises(ValueError, match=r"metadata\.json` is broken or .*`parameter_count` is"):
         Autoencoder.from_preset(tmp_path / "preset")
 

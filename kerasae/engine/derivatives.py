@@ -208,7 +208,7 @@ def _squares(values: Tensor) -> Tensor:
 
 
 def _floating(x: Tensor) -> Tensor:
-    """Returns x as a tensor that has derivatives: whole numbers become floating point."""
+    """Return x as a tensor that has derivatives: whole numbers become floating point."""
     x = ops.convert_to_tensor(x)
     return x if "float" in keras.backend.standardize_dtype(x.dtype) else ops.cast(x, "float32")
 
@@ -217,7 +217,7 @@ def _floating(x: Tensor) -> Tensor:
 
 
 class _Traceless(keras.StatelessScope):
-    """Drops updates and losses, and reads the variables as the surrounding scope has them."""
+    """A scope that drops updates and losses, and reads the variables of the surrounding scope."""
 
     def __init__(self) -> None:
         super().__init__(initialize_variables=False)
@@ -231,7 +231,7 @@ class _Traceless(keras.StatelessScope):
 
 
 def _traceless(f: Function, x: Tensor) -> Function:
-    """Returns f without its side effects, and a layer as it is outside training."""
+    """Return f without its side effects, and a layer as it is outside training."""
     arguments = {}
     if isinstance(f, keras.layers.Layer):
         arguments = {"training": False}

@@ -143,7 +143,7 @@ def named(argument: str, name: str, layers: list[keras.layers.Layer]) -> keras.l
 
 
 def copied(name: str, network: keras.Model) -> keras.Model:
-    """A network of the same configuration and weights that shares nothing with it."""
+    """Return a network of the same configuration and weights that shares nothing with it."""
     classes = {type(layer).__name__: type(layer) for layer in (network, *layers_of(network))}
     try:
         config = made_trainable(keras.saving.serialize_keras_object(network))
@@ -174,7 +174,7 @@ def made_trainable(config: Any) -> Any:
 
 
 def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
-    """Sets `trainable` of a layer and of all layers in it.
+    """Set `trainable` of a layer and of all layers in it.
 
     On TensorFlow an assignment that changes nothing is dropped, for the layers inside as well.
     """

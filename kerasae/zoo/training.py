@@ -5,7 +5,6 @@ evaluate    preset → the numbers of its card, measured again
 """
 
 import inspect
-import json
 import math
 import shutil
 import time
@@ -21,7 +20,6 @@ import numpy as np
 from kerasae import datasets, presets
 from kerasae.datasets import Split
 from kerasae.datasets.load import REAL
-from kerasae.storage import files
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import catalogue, measures
 from kerasae.zoo.catalogue import Measured
@@ -228,7 +226,7 @@ def train(
         "measures": measured,
         "outputs": outputs(recipe, loaded),
     }
-    files.write(folder / presets.METADATA, json.dumps(about, indent=2))
+    presets.write_metadata(folder, about)
     return Trained(folder, recipe, loaded, test, history)
 
 

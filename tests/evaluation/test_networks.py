@@ -47,7 +47,7 @@ def test_features_are_those_of_numpy_on_every_backend(name):
     assert found.shape == (20, networks.FEATURES) and found.dtype == np.float32
     np.testing.assert_allclose(found, by_hand(model, x), rtol=1e-4, atol=1e-4)
     sums = presets.metadata(networks.FOLDER / name)["sha256"]  # `load` has compared them
-    assert sums.keys() == {"config.json", "model.weights.h5"}
+    assert sums.keys() == set(presets.FILES)
 
 
 @pytest.mark.home("torch")

@@ -1,7 +1,6 @@
 """Cards and the catalogue: text from a file is text, and incomplete metadata is one sentence."""
 
 import copy
-import json
 import shutil
 
 import pytest
@@ -21,7 +20,7 @@ def entry_of(tmp_path):
     shutil.copytree(presets.find(NAME), folder)
 
     def entry(about):
-        (folder / presets.METADATA).write_text(json.dumps(about), encoding="utf-8")
+        presets.write_metadata(folder, about)
         return catalogue.preset(folder)
 
     return entry
@@ -128,4 +127,4 @@ def test_each_defect_is_a_sentence(entry_of):
 
 @pytest.mark.parametrize("name", presets.names())
 def test_shipped_metadata_holds_the_checksums(name):
-    assert presets.metadata(name)["sha256"].keys() == {"config.json", "model.weights.h5"}
+    assert presets.metadata(name)["sha256"].keys() == set(presets.FILES)

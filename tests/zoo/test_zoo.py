@@ -1,7 +1,6 @@
 """The zoo: what ships is what its cards say, on every backend, and can be made again."""
 
 import dataclasses
-import json
 import os
 import shutil
 
@@ -249,11 +248,10 @@ def test_float16_is_refused_where_outputs_would_move(allowed, exact, tmp_path, m
 def test_a_card_that_lies_is_found_out(tmp_path):
     name = "sparse_strokes"
     shutil.copytree(presets.find(name), tmp_path / name)
-    path = tmp_path / name / presets.METADATA
-    said = json.loads(path.read_text())
+    said = presets.metadata(name)
     for found in said["measures"].values():
         found["value"] += 2 * found["tolerance"]
-    path.write_text(json.dumps(said))
+    presets.write_metadata(tmp_path / name, said)
     found = training.evaluate(tmp_path / name, recipes.RECIPES["sparse"], "strokes")
     assert not any(holds for _, holds in found.values())
 
