@@ -6,6 +6,7 @@ x̂ = g(h)        decoder: the reconstruction
 Ω(h, x̃)         penalty of the code
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -17,6 +18,8 @@ from kerasae.callbacks import WholeSetMean
 from kerasae.engine import arguments, calls, graphs, internals
 from kerasae.interpolation import straight
 from kerasae.models.base import Found, Model
+
+REACH = {"sigmoid": (0, 1), "tanh": (-1, 1)}  # the values of a decoder that ends in it
 
 
 class EncoderDecoder(Model):
@@ -113,7 +116,7 @@ class EncoderDecoder(Model):
         code = self.encoder(inputs)
         if not isinstance(code, keras.KerasTensor):
             given = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
-            raise ValueError(f"`encoder` gives {given}, expected one code.")
+            raise ValueError(f"`encoder` gives {given}, expected one code: concatenate them.")
         if not hasattr(self, "_shapes"):  # a loaded model is built twice
             self.make_weights(tuple(code.shape[1:]))
         code = self._code(inputs, code)
@@ -179,7 +182,21 @@ class EncoderDecoder(Model):
         if y is None and last in ("sigmoid", "tanh", "softmax"):  # at most 1
             wanted = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
             checks.check_array("x", x, integers=False, otherwise=wanted)
+        self._warn_if_out_of_reach("x" if y is None else "y", x if y is None else y, last)
         self._check_weights(x, sample_weight)
+
+    def _warn_if_out_of_reach(self, name: str, targets: Any, activation: str | None) -> None:
+        if activation not in REACH:
+            return
+        low, high = REACH[activation]
+        values = ops.convert_to_numpy(targets)
+        if values.min() < low or values.max() > high:
+            warnings.warn(
+                f"`{name}` holds values from {values.min():.4g} to {values.max():.4g}, but "
+                f"`decoder` ends in {activation!r} and reaches only {low} to {high}: scale the "
+                "data, or end it in 'linear'.",
+                stacklevel=4,
+            )
 
     def _check_weights(self, x: Any, sample_weight: Any, shape: Any = ()) -> None:
         if sample_weight is not None:

@@ -162,7 +162,8 @@ class Learner(Stepper, Configured):
             first = next(i for i, value in enumerate(losses) if not math.isfinite(value))
             warnings.warn(
                 f"The loss is {losses[-1]} from epoch {history.epoch[first] + 1} on, expected "
-                "finite numbers: a smaller learning rate, or data of a smaller range, may help.",
+                "finite numbers: a smaller learning rate, or data of a smaller range and "
+                "without NaN, may help.",
                 stacklevel=2,
             )
         return history

@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -390,3 +392,17 @@ def test_mixed_precision_keeps_the_penalty_finite(x):
     model.compile()
     history = model.fit(x, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "linear"])
+def test_values_that_the_decoder_cannot_reach_are_told_of(activation):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32") * 2
+    model = Autoencoder(*nets.mlp((4,), 2, (), output_activation=activation))
+    model.compile()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.fit(x, verbose=0)
+        model.fit(x / np.abs(x).max() / 2 + 0.5, verbose=0)  # in [0, 1]
+    messages = [str(each.message) for each in seen if "`x` holds values from" in str(each.message)]
+    assert len(messages) == (activation != "linear")
+    assert all(f"`decoder` ends in {activation!r}" in message for message in messages)
