@@ -33,7 +33,7 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
     # The same numbers, with the algorithm named: Keras leaves it to TensorFlow, whose choice under
-    # XLA on a CPU takes thirty times as long. (Under XLA the numbers are others in both ways.)
+    # XLA on a CPU takes thirty times as long. (Under XLA the numbers differ in both cases.)
     _keras_normal, _keras_uniform = _normal, _uniform
 
     def _key(seed: keras.random.SeedGenerator) -> Tensor:
@@ -54,7 +54,7 @@ class Places:
     """The source of noise of a batch in an evaluation, in the place of a seed.
 
     Args:
-        first: How many examples of the evaluation came before this batch.
+        first: Number of examples of the evaluation before this batch.
         stream: Another number, other noise.
 
     Example:
@@ -68,7 +68,7 @@ class Places:
     def __init__(self, first: Tensor, stream: int = 0) -> None:
         self.first, self.stream = first, stream
 
-    def another(self) -> "Places":
+    def derived(self) -> "Places":
         """Return the source of a second draw for the same examples."""
         return Places(self.first, self.stream + 1)
 
@@ -115,10 +115,10 @@ def uniform(shape: tuple, seed: Seed, axis: int = 0) -> Tensor:
     return seed.uniform(shape, axis) if isinstance(seed, Places) else _uniform(shape, seed)
 
 
-def another(seed: Seed) -> Seed:
+def derived_seed(seed: Seed) -> Seed:
     """Derive the seed of a second draw; a plain number again would repeat the first one."""
     if isinstance(seed, Places):
-        return seed.another()
+        return seed.derived()
     return (seed * 69069 + 12345) % 2**31 if isinstance(seed, int) else seed
 
 

@@ -36,17 +36,17 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
         mapping += zip(variables, player_values, strict=True)
         # What layers add to the loss can then be read as `losses` inside `loss_fn`.
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            loss, found = loss_fn()
+            loss, results = loss_fn()
             scaled = optimizer.scale_loss(loss)
-        return scaled, (loss, found, [scope.get_current_value(variable) for variable in state])
+        return scaled, (loss, results, [scope.get_current_value(variable) for variable in state])
 
-    gradients, (loss, found, updated) = jax.grad(scaled_loss, has_aux=True)(
+    gradients, (loss, results, updated) = jax.grad(scaled_loss, has_aux=True)(
         [variable.value for variable in variables]
     )
     # Moving statistics, random states and metrics have moved on in the nested scope.
     for variable, value in zip(state, updated, strict=True):
         variable.assign(value)
-    return (loss, found), gradients
+    return (loss, results), gradients
 
 
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:

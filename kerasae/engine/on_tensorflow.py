@@ -1,4 +1,4 @@
-"""The step on TensorFlow: a tape around the loss; the optimizer adds up what replicas found.
+"""The step on TensorFlow: a tape around the loss; the optimizer adds the gradients of all replicas.
 
 Keras leaves XLA off on a CPU. Where the step is dense algebra, XLA makes it a fifth to a third
 faster, and takes a second or two to compile it: a long `fit` is compiled, a short one is not.
@@ -43,9 +43,9 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
-        loss, found = loss_fn()
+        loss, results = loss_fn()
         scaled = optimizer.scale_loss(loss)
-    return (loss, found), tape.gradient(scaled, values)
+    return (loss, results), tape.gradient(scaled, values)
 
 
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:

@@ -17,11 +17,11 @@ Variables = list[keras.Variable]
 
 def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: Variables) -> tuple:
     """Return what `loss_fn` returned, and the gradients of the loss."""
-    loss, found = loss_fn()
+    loss, results = loss_fn()
     values = [variable.value for variable in variables]
     gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
     gradients = devices.add_up_gradients(list(gradients))
-    return (loss.detach(), _detached(found)), gradients
+    return (loss.detach(), _detached(results)), gradients
 
 
 def _detached(value: Any) -> Any:

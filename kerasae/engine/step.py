@@ -14,7 +14,7 @@ import keras
 
 Tensor = Any
 Variables = list[keras.Variable]
-LossFunction = Callable[[], tuple[Tensor, Any]]  # the loss, and what else it found
+LossFunction = Callable[[], tuple[Tensor, Any]]  # the loss, and any other results
 
 # An engine's module has
 #   differentiate(model, optimizer, loss_fn, variables): what `loss_fn` returned, and gradients of
@@ -58,16 +58,16 @@ class Stepper(engine.Step, keras.Model):
                 through is computed inside the function. Without variables nothing moves.
 
         Returns:
-            What each function returned, from before the steps.
+            The results of each function, computed before the steps.
         """
-        found, updates = [], []
+        results, updates = [], []
         for loss_fn, optimizer, variables in steps:
             if not variables:  # a player that is frozen
-                found.append(loss_fn())
+                results.append(loss_fn())
                 continue
             value, gradients = engine.differentiate(self, optimizer, loss_fn, variables)
-            found.append(value)
+            results.append(value)
             updates.append((optimizer, gradients, variables))
         for update in updates:
             engine.apply(*update)
-        return found
+        return results

@@ -22,7 +22,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine.noise import Seed, another
+from kerasae.engine.noise import Seed, derived_seed
 from kerasae.models import adversaries, games
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.players import Batch, Outcome, Player
@@ -181,7 +181,7 @@ class AdversarialAutoencoder(Autoencoder):
         z = self.prior.distribution().sample(count, seed)
         if label is None:
             return z
-        part = self.prior.component(ops.maximum(label, 0)).sample(seed=another(seed))
+        part = self.prior.component(ops.maximum(label, 0)).sample(seed=derived_seed(seed))
         return ops.where(ops.expand_dims(label < 0, -1), z, part)
 
     # Training.

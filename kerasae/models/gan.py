@@ -214,7 +214,7 @@ class GAN(Sampler):
         a, a_fake = (self._logit(each, label, training) for each in (x, fake))
         loss = self.objective.discriminator(a, a_fake, self.label_smoothing)
         if self.penalty is not None:
-            seed = noise.another(self.noise(training))
+            seed = noise.derived_seed(self.noise(training))
             penalty = self.penalty(lambda x: self._logit(x, label, False), x, fake, seed)
             loss = loss + self.gradient_penalty * penalty
         measures = {"real": self.objective.score(a), "fake": self.objective.score(a_fake)}

@@ -19,7 +19,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.engine import calls
-from kerasae.engine.noise import another
+from kerasae.engine.noise import derived_seed
 from kerasae.models import adversaries, games, labels
 from kerasae.models.adversarial import AdversarialAutoencoder
 from kerasae.models.players import Batch, Outcome, Player
@@ -140,7 +140,8 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
     def _draw(self, count, label, seed):
         """Draw z ~ p(z), each with a one-hot class, which is given or drawn."""
         z = self.prior.distribution().sample(count, seed)
-        c = Categorical(ops.zeros((self.classes,))).sample(count, another(seed))  # c ~ Cat(1/K)
+        uniform = Categorical(ops.zeros((self.classes,)))  # Cat(1/K)
+        c = uniform.sample(count, derived_seed(seed))
         if label is not None:
             given = ops.one_hot(ops.maximum(label, 0), self.classes, dtype="float32")
             c = ops.where(ops.expand_dims(label < 0, -1), c, given)

@@ -126,7 +126,7 @@ class VariationalAutoencoder(LatentVariableModel):
 
     def _code(self, inputs, output):
         shape, posterior = tuple(output.shape[1:]), self.posterior_layer
-        expected = getattr(self.decoder, "inputs", None) and self.decoder.input_shape[1:]
+        expected = graphs.is_built(self.decoder) and self.decoder.input_shape[1:]
         if expected and (numbers := posterior.parameters(expected[-1])) != shape[-1]:
             raise ValueError(
                 f"`encoder` gives {shape[-1]} numbers, expected {numbers}: the parameters of a "

@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from kerasae.engine import noise, platform
-from kerasae.probability.distribution import Distribution, Tensor, noise_shape, numbers, spread
+from kerasae.probability.distribution import (
+    Distribution,
+    Tensor,
+    broadcast_with,
+    noise_shape,
+    numbers,
+)
 
 
 class Bernoulli(Distribution):
@@ -50,7 +56,7 @@ class Bernoulli(Distribution):
         for _ in range(len(logits.shape) - len(x.shape)):
             x = x[None]
         if tuple(x.shape) != tuple(logits.shape):
-            x, logits = spread(x, logits), spread(logits, x)
+            x, logits = broadcast_with(x, logits), broadcast_with(logits, x)
         return -self._sum(platform.binary_cross_entropy(x, logits))
 
     def _closed_kl(self, other):
@@ -106,9 +112,9 @@ class Categorical(Distribution):
         if "int" not in keras.backend.standardize_dtype(value.dtype):
             return self._sum(_times(self._value(value), self.log_weights))
         is_class = ops.equal(value[..., None], ops.arange(self.event_shape[-1], dtype=value.dtype))
-        found = _times(self._value(is_class), self.log_weights)
+        log_weights = _times(self._value(is_class), self.log_weights)
         known = ops.any(is_class, axis=-1, keepdims=True)  # any other number has probability 0
-        return self._sum(ops.where(known, found, -math.inf))
+        return self._sum(ops.where(known, log_weights, -math.inf))
 
     def _closed_kl(self, other):
         if not isinstance(other, Categorical):

@@ -122,8 +122,8 @@ def numbers(name: str, value: Any, finite: bool = True) -> Tensor:
 
     The values of tensors are not looked at: a network may be about to compute them.
     """
-    given = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
-    if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in given):
+    parts = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
+    if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in parts):
         try:
             array = np.asarray(value)
         except ValueError:  # of unequal parts
@@ -144,9 +144,9 @@ def float32(value: Any) -> Tensor:
     return value if is_float32 else ops.cast(value, "float32")
 
 
-def spread(x: Tensor, over: Tensor) -> Tensor:
-    """Repeat x along the axes that only the other tensor has."""
-    return x + ops.zeros_like(over)
+def broadcast_with(x: Tensor, other: Tensor) -> Tensor:
+    """Broadcast x along the axes that only the other tensor has."""
+    return x + ops.zeros_like(other)
 
 
 def _equal(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:

@@ -42,7 +42,8 @@ class Laplace(Distribution):
         # The difference of two exponentially distributed numbers, −log u each.
         axis = self._examples(count)
         first = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
-        second = ops.log(noise.uniform(noise_shape(self.mean, count), noise.another(seed), axis))
+        seed = noise.derived_seed(seed)
+        second = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
         return self.mean + ops.exp(self.log_scale) * (second - first)
 
     def log_prob(self, value):

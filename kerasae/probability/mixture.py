@@ -11,10 +11,10 @@ from kerasae.probability.discrete import Categorical
 from kerasae.probability.distribution import (
     Distribution,
     Tensor,
+    broadcast_with,
     check_fits,
     noise_shape,
     numbers,
-    spread,
 )
 from kerasae.probability.normal import Normal
 
@@ -56,7 +56,7 @@ class Mixture(Distribution):
             else numbers("logits", logits, finite=False)
         )
         check_fits("logits", logits, "means without its last axis", means[..., 0])
-        self.choice = Categorical(spread(logits, means[..., 0]), 1)
+        self.choice = Categorical(broadcast_with(logits, means[..., 0]), 1)
         super().__init__(means[..., 0, :], 1)
 
     @classmethod
@@ -93,11 +93,11 @@ class Mixture(Distribution):
 
     def sample(self, count=None, seed=None):
         chosen = self.choice.sample(count, seed)[..., None]
-        log_variances = spread(self.components.log_variance, self.components.mean)
+        log_variances = broadcast_with(self.components.log_variance, self.components.mean)
         mean = ops.sum(chosen * self.components.mean, axis=-2)
         stddev = ops.exp(0.5 * ops.sum(chosen * log_variances, axis=-2))
         shape, examples = noise_shape(mean, None), self._examples(count)
-        return mean + stddev * noise.normal(shape, noise.another(seed), examples)
+        return mean + stddev * noise.normal(shape, noise.derived_seed(seed), examples)
 
     def log_prob(self, value):
         value = self._value(value)[..., None, :]  # an axis for the components

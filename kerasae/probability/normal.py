@@ -10,12 +10,12 @@ from kerasae.engine import noise
 from kerasae.probability.distribution import (
     Distribution,
     Tensor,
+    broadcast_with,
     broadcasts,
     check_fits,
     float32,
     noise_shape,
     numbers,
-    spread,
 )
 
 
@@ -91,16 +91,16 @@ class Normal(Distribution):
 
     def _factor(self) -> Tensor:
         """Return B = diag σ."""
-        stddev = spread(self.stddev, self.mean)
+        stddev = broadcast_with(self.stddev, self.mean)
         return stddev[..., None] * ops.eye(self.event_shape[-1], dtype="float32")
 
     def _whiten(self, columns: Tensor) -> Tensor:
         """Return B⁻¹ times the columns, with B = diag σ."""
-        return columns * spread(ops.exp(-0.5 * self.log_variance), self.mean)[..., None]
+        return columns * broadcast_with(ops.exp(-0.5 * self.log_variance), self.mean)[..., None]
 
     def _log_diagonal(self) -> Tensor:
         """Return the numbers log B_ii."""
-        return 0.5 * spread(self.log_variance, self.mean)
+        return 0.5 * broadcast_with(self.log_variance, self.mean)
 
 
 class FullNormal(Distribution):
@@ -138,7 +138,7 @@ class FullNormal(Distribution):
                 f"that broadcast with the mean's {tuple(mean.shape[:-1])}."
             )
         self.factor = ops.tril(factor)
-        self.mean = spread(mean, self.factor[..., 0])
+        self.mean = broadcast_with(mean, self.factor[..., 0])
         super().__init__(self.mean, 1)
 
     @property
@@ -171,8 +171,9 @@ class FullNormal(Distribution):
 
     def _whiten(self, columns: Tensor) -> Tensor:
         """Return B⁻¹ times the columns, by forward substitution."""
-        factor = spread(self.factor, columns[..., :1])  # backends differ in what they broadcast
-        return ops.solve_triangular(factor, spread(columns, factor[..., :1]), lower=True)
+        # Backends differ in what they broadcast.
+        factor = broadcast_with(self.factor, columns[..., :1])
+        return ops.solve_triangular(factor, broadcast_with(columns, factor[..., :1]), lower=True)
 
     def _log_diagonal(self) -> Tensor:
         """Return the numbers log |B_ii|."""

@@ -27,7 +27,7 @@ def numpy(x):
 
 def test_noise_is_normal_and_independent():
     z = numpy(Places(0).normal((5000, 20)))
-    other = numpy(Places(0).another().normal((5000, 20)))
+    other = numpy(Places(0).derived().normal((5000, 20)))
     error = 1 / math.sqrt(z.size)
     assert abs(z.mean()) < 4 * error and abs(z.std() - 1) < 4 * error
     assert abs((z**3).mean()) < 4 * math.sqrt(15) * error
