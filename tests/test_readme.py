@@ -5,10 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from course import read
 
+import kerasae
 from kerasae import __main__
 from kerasae.zoo import commands
 
@@ -51,7 +54,7 @@ def test_commands_of_the_zoo_are_understood(command, monkeypatch):
     assert len(called) == 1
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("python")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"\bmake\b", c)])
 def test_commands(command):
     if not (ROOT / "Makefile").exists() or not shutil.which("make"):
         pytest.skip("the commands need a clone of the repository and make")
@@ -68,6 +71,22 @@ def test_commands(command):
     )
     assert result.returncode == 0, result.stderr
     assert "python" in result.stdout or "jupyter" in result.stdout
+
+
+def test_the_rest_installs_the_package_with_extras_that_exist():
+    rest = [c for c in COMMANDS if not re.search(r"\bmake\b|^python -m kerasae ", c)]
+    (line,) = (line for _, block in BLOCKS for line in block.splitlines() if "pip install" in line)
+    assert len(rest) == 1 and line.startswith(rest[0])
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set(re.findall(r"\[(\w+)\]", line))
+    assert named == {"jax", "tensorflow", "torch"} <= set(extras["optional-dependencies"])
+    assert f"git+{read.repository()}" in line
+
+
+def test_every_model_has_a_row():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| `(\w+)` \|", text)
+    assert sorted(rows) == [name for name in sorted(kerasae.__all__) if name[0].isupper()]
 
 
 def test_links_lead_somewhere():

@@ -73,21 +73,22 @@ def contents() -> str:
         path = HERE / f"{name}.ipynb"
         needs = " ".join(f"[{needed}]({_called(needed)}.ipynb)" for needed in entry["needs"])
         topics = slides(path).replace("|", "∣")  # a bar would end the cell
+        picture = _thumbnail(name, signature(path)[1])
         lines.append(
-            f"| {_thumbnail(name)} | **[{title(path)}]({name}.ipynb)** {promise(path)} "
+            f"| {picture} | **[{title(path)}]({name}.ipynb)** {promise(path)} "
             f"| {needs} | {topics} | {duration(path)} | {colab(path)} |"
         )
     return "\n".join(lines)
 
 
 def with_gallery(readme: str) -> str:
-    """The project's README with today's pictures, four in a row."""
+    """The project's README with a picture and a title for each notebook, four in a row."""
     begin, end = "<!-- gallery -->\n", "\n<!-- end of gallery -->"
     before, rest = readme.split(begin)
     items = [
-        f"{_thumbnail(name, 'notebooks/')}<br>"
+        f"{_thumbnail(name, entry['picture'], 'notebooks/')}<br>"
         f"[{title(HERE / f'{name}.ipynb')}](notebooks/{name}.ipynb)"
-        for name in LEDGER
+        for name, entry in LEDGER.items()
     ]
     rows = [items[start : start + 4] for start in range(0, len(items), 4)]
     rows[-1] += [""] * (4 - len(rows[-1]))
@@ -142,12 +143,11 @@ def digest(path: Path) -> str:
     return hashlib.sha256(signature(path)[0]).hexdigest()[:12]
 
 
-def _thumbnail(name: str, folder: str = "") -> str:
-    path = HERE / f"{name}.ipynb"
-    caption = signature(path)[1].replace('"', "&quot;").replace("|", "∣")
+def _thumbnail(name: str, alt: str, folder: str = "") -> str:
+    alt = alt.replace('"', "&quot;").replace("|", "∣")
     return (
         f'<a href="{folder}{name}.ipynb"><img src="{folder}pictures/{name[:2]}.png" '
-        f'width="{THUMBNAIL // 2}" alt="{caption}"></a>'
+        f'width="{THUMBNAIL // 2}" alt="{alt}"></a>'
     )
 
 

@@ -52,6 +52,8 @@ def test_claim_cells_are_executed_compared_and_alone(path):
 
 @every_notebook
 def test_stored_outputs(path):
+    made_on = re.search(r"Keras [\d.]+ on (\w+)", path.read_text(encoding="utf-8"))[1]
+    assert made_on == "tensorflow", "`make refresh` stores outputs of TensorFlow"
     code = [cell for cell in read.cells(path) if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in code)
     outputs = [output for cell in code for output in cell["outputs"]]
@@ -75,6 +77,7 @@ def test_anatomy(path):
     assert tags.count("signature") == 1 and tags.count("solution") >= 3
     picture, caption = read.signature(path)
     assert picture and len(caption) > 40
+    assert 20 < len(read.LEDGER[path.stem]["picture"]) < 80
 
 
 @every_notebook
