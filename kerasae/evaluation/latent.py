@@ -200,8 +200,9 @@ def mutual_information_gap(
     Args:
         codes: Codes of at least two units, `(n, …)`.
         factors: Values `(n,)` by name, such as a split's `factors`. Whole numbers are categories.
-        bins: Largest number of bins. Edges inside clusters of a unit lower the score: if a factor
-            has four values with noise, use four bins.
+        bins: Largest number of bins. Edges that cut through clusters of a unit lower the score, so
+            that factors with different numbers of values cannot all have their own: give whole
+            numbers for factors that are categories.
 
     Returns:
         The `score`, which is the mean of the `gaps` of the factors (1 if each has a unit of its

@@ -76,8 +76,8 @@ def log_likelihood(
     total = square = -np.inf  # log Σ w and log Σ w²
     for log_w in _draws(model.log_weights, x, samples, batch_size, seed):
         log_w = log_w.astype("float64")
-        total = np.logaddexp(total, _logsumexp(log_w))
-        square = np.logaddexp(square, _logsumexp(2 * log_w))
+        total = np.logaddexp(total, np.logaddexp.reduce(log_w, axis=0))
+        square = np.logaddexp(square, np.logaddexp.reduce(2 * log_w, axis=0))
     values = total - math.log(samples)
     with np.errstate(invalid="ignore"):  # 0/0 for one sample, and where all weights are 0
         effective = np.exp(2 * total - square)
@@ -247,14 +247,6 @@ def _numbers(values: Any) -> np.ndarray:
     """Return an array in float32, or unchanged if it holds whole numbers, such as labels."""
     values = ops.convert_to_numpy(values)
     return values if values.dtype.kind in "iub" else values.astype("float32")
-
-
-def _logsumexp(values: np.ndarray) -> np.ndarray:
-    """Return a stable log Σ exp along the first axis."""
-    largest = values.max(axis=0)
-    shift = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(divide="ignore"):  # log 0 = −∞ is the answer
-        return shift + np.log(np.exp(values - shift).sum(axis=0))
 
 
 def _standard_error(values: np.ndarray) -> float:

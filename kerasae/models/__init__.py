@@ -1,1 +1,1 @@
-"""Models: one short file per family of the slides."""
+"""Models: one family of the slides a file, and the base classes that they share."""
