@@ -8,8 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from course import read
+from test_package import FLOORS
 
 import kerasae
 from kerasae import __main__
@@ -95,3 +97,41 @@ def test_links_lead_somewhere():
         pytest.skip("the links need a clone of the repository")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (ROOT / link).exists(), link
+
+
+# The guide for contributors.
+
+GUIDE = ROOT / "CONTRIBUTING.md"
+
+
+@pytest.fixture
+def guide():
+    if not GUIDE.exists():
+        pytest.skip("the guide is part of a clone of the repository")
+    return GUIDE.read_text(encoding="utf-8")
+
+
+def test_the_penalty_of_the_guide_is_its_formula(guide):
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.S)
+    names = {}
+    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    code = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
+    covariance = np.cov(code.T, bias=True)
+    expected = 0.5 * np.square(covariance - np.diag(np.diag(covariance))).sum()
+    assert float(names["Covariance"](0.5)(code)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_guide_names_files_that_are_there(guide):
+    for name in re.findall(r"`((?:kerasae|tests|notebooks|\.github)/[\w./]*)`", guide):
+        assert (ROOT / name).exists() or name == "tests/test_penalties.py", name
+    for name in (line.split(";") for line in re.findall(r"(?m)^\| `(.*?)` \|", guide)):
+        for each in "".join(name).split("`, `"):
+            path = each.removeprefix("kerasae/")
+            known = (ROOT / "kerasae" / path).exists() or (ROOT / path).exists()
+            assert known or each in ("Among", "Places"), each
+
+
+def test_the_guide_has_the_floors(guide):
+    listed = re.search(r"From top to bottom: (.*?)\.\n", guide, re.S)[1]
+    found = [set(re.findall(r"`(\w+)`", floor)) for floor in listed.split(";")]
+    assert found == [set(floor.split()) - {"kerasae"} for floor in reversed(FLOORS)]
