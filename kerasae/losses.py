@@ -33,33 +33,36 @@ class EachLoss:
         while isinstance(loss, (list, tuple)) and len(loss) == 1:
             (loss,) = loss
         try:
-            found = None if isinstance(loss, (list, tuple)) else keras.losses.get(loss)
+            keras_loss = None if isinstance(loss, (list, tuple)) else keras.losses.get(loss)
         except (TypeError, ValueError):
-            found = None
-        if found is None:
+            keras_loss = None
+        if keras_loss is None:
             raise ValueError(f"`{name}` is {loss!r}, expected a Keras loss such as 'mse'.")
-        self.call: Callable = found
+        self.call: Callable = keras_loss
         self.sums, smoothing, from_logits = False, 0.0, False
-        if isinstance(found, keras.losses.Loss):
-            self.call = found.call
-            if found.reduction not in ("sum_over_batch_size", "mean", "sum"):
+        if isinstance(keras_loss, keras.losses.Loss):
+            self.call = keras_loss.call
+            if keras_loss.reduction not in ("sum_over_batch_size", "mean", "sum"):
                 raise ValueError(
-                    f"`{name}` has the reduction {found.reduction!r}, expected "
+                    f"`{name}` has the reduction {keras_loss.reduction!r}, expected "
                     "'sum_over_batch_size' or 'sum'."
                 )
-            self.sums = found.reduction == "sum"
-            smoothing = getattr(found, "label_smoothing", 0.0)
-            from_logits = getattr(found, "from_logits", False)
-        self.is_cross_entropy = not from_logits and (
-            found is keras.losses.binary_crossentropy
-            or type(found) is keras.losses.BinaryCrossentropy
+            self.sums = keras_loss.reduction == "sum"
+            smoothing = getattr(keras_loss, "label_smoothing", 0.0)
+            from_logits = getattr(keras_loss, "from_logits", False)
+        function, kind = keras.losses.binary_crossentropy, keras.losses.BinaryCrossentropy
+        # Its targets lie in [0, 1].
+        self.is_cross_entropy = keras_loss is function or isinstance(keras_loss, kind)
+        # It can be computed from the logits of a sigmoid; a subclass may be another function.
+        self.accepts_logits = not from_logits and (
+            keras_loss is function or type(keras_loss) is kind
         )
         self.smoothing = smoothing
         # A sparse loss compares a distribution over classes with the number of a class.
-        self.is_sparse = found is keras.losses.sparse_categorical_crossentropy or isinstance(
-            found, keras.losses.SparseCategoricalCrossentropy
+        self.is_sparse = keras_loss is keras.losses.sparse_categorical_crossentropy or isinstance(
+            keras_loss, keras.losses.SparseCategoricalCrossentropy
         )
-        self.ignored = getattr(found, "ignore_class", None) if self.is_sparse else None
+        self.ignored = getattr(keras_loss, "ignore_class", None) if self.is_sparse else None
 
     def __call__(
         self,
@@ -78,7 +81,7 @@ class EachLoss:
                 mean is the weight of the example.
         """
         y = ops.convert_to_tensor(y)
-        if logits is not None and self.is_cross_entropy:
+        if logits is not None and self.accepts_logits:
             y = ops.cast(y, "float32")
             if self.smoothing:
                 y = y * (1 - self.smoothing) + 0.5 * self.smoothing

@@ -70,17 +70,20 @@ def check_inputs(
     network: keras.layers.Layer,
     shape: tuple[int | None, ...] | None = None,
     unit_interval: bool = False,
-) -> None:
+) -> tuple[float, float]:
     """Check the examples that a network takes: integers if it scales or embeds them itself.
 
     Args:
-        name: The argument's name.
-        value: As in `array`.
+        name: Name of the argument, for the message.
+        value: As in `checks.check_array`.
         network: The network.
-        shape: As in `array`.
-        unit_interval: As in `array`.
+        shape: As in `checks.check_array`.
+        unit_interval: As in `checks.check_array`.
+
+    Returns:
+        The smallest and the largest value.
     """
-    checks.check_array(
+    return checks.check_array(
         name,
         value,
         shape,
@@ -147,13 +150,3 @@ def _readable(batch: Any) -> Any:
                 'machine\'s byte order (`batch.astype("float32")`).'
             )
     return batch
-
-
-def needs_unit_interval(loss: Any) -> bool:
-    """Return whether a loss is binary cross entropy, however `compile` was told about it."""
-    if isinstance(loss, (list, tuple)) and len(loss) == 1:
-        loss = loss[0]
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    return isinstance(loss, keras.losses.BinaryCrossentropy) or (
-        loss is keras.losses.binary_crossentropy
-    )

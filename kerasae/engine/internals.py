@@ -113,7 +113,7 @@ def adam_moments(
         return None
 
 
-def called(model: keras.Model) -> None:
+def mark_called(model: keras.Model) -> None:
     """Mark a model that was built by its shapes as called, which `export` asks for."""
     model._called = True
 

@@ -76,11 +76,11 @@ def discriminator_of_codes(
         joined = keras.layers.Concatenate()([keras.layers.Flatten()(inputs[0]), inputs[1]])
         rest = nets.mlp_encoder(joined.shape[1:], 1, UNITS, "leaky_relu", name="logit")
         return keras.Model(inputs, rest(joined), name=name)
-    takes = input_shapes(name, network)
-    wanted = [shape, label] if label else [shape]
-    if len(takes) != len(wanted) or not all(map(checks.fits, takes, wanted)):
+    shapes = input_shapes(name, network)
+    expected = [shape, label] if label else [shape]
+    if len(shapes) != len(expected) or not all(map(checks.fits, shapes, expected)):
         described = "a code and a label" if label else "a code"
-        raise ValueError(f"`{name}` takes {takes}, expected {wanted}: {described}.")
+        raise ValueError(f"`{name}` takes {shapes}, expected {expected}: {described}.")
     check_logit(name, network)
     return network
 
@@ -97,11 +97,11 @@ def check_pair(
     example_shape = _shape_beside_label("discriminator", discriminator, "x", classes)
     if None in code_shape:
         raise ValueError(f"`generator` takes z of shape {code_shape}, expected a size to draw.")
-    given = tuple(generator.outputs[0].shape[1:])
-    if len(generator.outputs) > 1 or not checks.fits(given, example_shape):
+    sample_shape = tuple(generator.outputs[0].shape[1:])
+    if len(generator.outputs) > 1 or not checks.fits(sample_shape, example_shape):
         raise ValueError(
             f"`discriminator` takes examples of shape {example_shape}, but `generator` gives "
-            f"{given}: expected the same shape."
+            f"{sample_shape}: expected the same shape."
         )
     check_logit("discriminator", discriminator)
     return code_shape, example_shape
@@ -112,14 +112,14 @@ def _shape_beside_label(name: str, network: keras.Model, symbol: str, classes: i
     shapes = input_shapes(name, network)
     label = [] if classes is None else [(classes,)]
     if shapes[1:] != label:
-        wanted = f"[{symbol}, one-hot label of {classes}]" if label else symbol
-        raise ValueError(f"`{name}` takes {shapes}, expected one input for {wanted}.")
+        expected = f"[{symbol}, one-hot label of {classes}]" if label else symbol
+        raise ValueError(f"`{name}` takes {shapes}, expected one input for {expected}.")
     return shapes[0]
 
 
 def input_shapes(name: str, network: keras.Model) -> list[Shape]:
     """Return the shape of each input of a network that has inputs."""
-    if not (network.built and getattr(network, "inputs", None)):
+    if not graphs.is_built(network):
         raise ValueError(
             f"`{name}` has no inputs yet, expected a functional or built Sequential model."
         )
@@ -128,9 +128,9 @@ def input_shapes(name: str, network: keras.Model) -> list[Shape]:
 
 def check_logit(name: str, network: keras.Model) -> None:
     """Raise `ValueError` unless a discriminator gives one logit for each example."""
-    gives = [tuple(each.shape[1:]) for each in network.outputs]
-    if gives != [(1,)]:
-        raise ValueError(f"`{name}` gives {gives}, expected [(1,)]: one logit.")
+    shapes = [tuple(each.shape[1:]) for each in network.outputs]
+    if shapes != [(1,)]:
+        raise ValueError(f"`{name}` gives {shapes}, expected [(1,)]: one logit.")
     last = graphs.last_activation(network)
     if last not in (None, keras.activations.linear):
         raise ValueError(

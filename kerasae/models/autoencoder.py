@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import arguments, calls, graphs
+from kerasae.engine import calls, graphs
 from kerasae.losses import EachLoss
 from kerasae.models.encoder_decoder import EncoderDecoder
 
@@ -93,7 +93,7 @@ class Autoencoder(EncoderDecoder):
         super()._check_weights(x, sample_weight, shape)  # each number may have its own weight
 
     def _choose_logits(self) -> None:
-        self._from_logits = self.error.is_cross_entropy and graphs.ends_in_sigmoid(self.decoder)
+        self._from_logits = self.error.accepts_logits and graphs.ends_in_sigmoid(self.decoder)
 
     def _needs_unit_interval(self):
-        return self.error.is_cross_entropy or arguments.needs_unit_interval(self.loss)
+        return self.error.is_cross_entropy

@@ -86,7 +86,7 @@ class Model(Learner):
 
     def combine(self, terms: dict[str, Tensor], found: Found) -> Tensor:
         """Return the loss of each example: the sum of the terms."""
-        return sum(reductions.one_each(term) for term in terms.values())
+        return sum(reductions.mean_over_samples(term) for term in terms.values())
 
     def measures(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
         """Return numbers to track beside the loss, in the same shapes as terms."""
@@ -158,8 +158,8 @@ class Model(Learner):
             found["weights"] = weights
         target = self.target(x, y, found)
         terms = self.all_terms(x, target, found)
-        each = {name: reductions.spread(term, batch.count) for name, term in terms.items()}
-        loss = self.combine(each, found)
+        rescale = functools.partial(reductions.rescale_to_batch, size=batch.count)
+        loss = self.combine({name: rescale(term) for name, term in terms.items()}, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
 
     def move(self, batch: Batch, *players: str) -> list[tuple]:
@@ -186,7 +186,7 @@ class Model(Learner):
             reductions.add(self.trackers[part], *reductions.total_and_count(term, size, weight))
         for part, value in outcome.measures.items():
             reductions.add(self.trackers[part], *reductions.total_and_count(value, size, None))
-        loss = reductions.one_each(reductions.spread(outcome.loss, size))
+        loss = reductions.mean_over_samples(reductions.rescale_to_batch(outcome.loss, size))
         if not len(loss.shape):
             loss = ops.broadcast_to(loss, (batch.size,))
         whole = ops.sum(loss if weight is None else weight * loss)

@@ -176,7 +176,7 @@ class Classifier(Model):
             transfer.build_decoder(self.decoder, x, code)
         self._input_shape = None if isinstance(x, dict) else tuple(x.shape[1:])
         self.built = True
-        internals.called(self)
+        internals.mark_called(self)
         unfreezing.freeze(self.encoder, self.fixed)
 
     # The mathematics.
@@ -252,9 +252,9 @@ class Classifier(Model):
             checks.check_same_length(x=first, sample_weight=sample_weight)
 
     def _check_input(self, x: Any) -> None:
-        cross_entropy = arguments.needs_unit_interval(self.reconstruction_loss)
         shape = self._input_shape if self.built else None
-        inputs.check(x, self.encoder, shape, self.decoder is not None and cross_entropy)
+        unit_interval = self.decoder is not None and self.error.is_cross_entropy
+        inputs.check(x, self.encoder, shape, unit_interval)
 
     def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
         """Predict as `keras.Model.predict` does: the probabilities p(c|x), `(n, classes)`."""

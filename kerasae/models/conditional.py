@@ -128,7 +128,7 @@ class ConditionalVariationalAutoencoder(ConditionalBase):
         self._shapes = {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
         self._check_logits()
         self.built = True
-        internals.called(self)
+        internals.mark_called(self)
 
     # The three distributions, each conditioned on c: `x` holds the examples and c′.
 
@@ -188,8 +188,8 @@ class ConditionalVariationalAutoencoder(ConditionalBase):
     def _distribution(self, decoded, image, event_axes):
         if not self.complete:
             return self.likelihood.distribution(decoded, event_axes)
-        each = self.likelihood.distribution(decoded, 1)
-        return completion.Completed(each, decoded, event_axes, image)
+        pixels = self.likelihood.distribution(decoded, 1)
+        return completion.Completed(pixels, decoded, event_axes, image)
 
     def _divergence_weight(self):
         return 0.0 if self.prior_kind == "none" else super()._divergence_weight()

@@ -100,7 +100,7 @@ def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]
 
     An argument that a constructor passes on to its parent has the parent's default.
     """
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for parent in cls.__mro__:
         if parent is Configured:
             break
@@ -110,15 +110,15 @@ def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         for parameter in named:
             if parameter.default is not parameter.empty:
-                found.setdefault(parameter.name, parameter.default)
+                arguments.setdefault(parameter.name, parameter.default)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     signature = inspect.signature(cls.__init__)
     first, *_ = signature.parameters  # the model itself
     for name, value in signature.bind(None, *args, **kwargs).arguments.items():
         handed_on = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-        found |= value if handed_on else {name: value}
-    del found[first]
+        arguments |= value if handed_on else {name: value}
+    del arguments[first]
     for name in ("name", "trainable", "dtype"):  # Keras's own arguments, which it may have changed
-        found.pop(name, None)
-    return found
+        arguments.pop(name, None)
+    return arguments

@@ -154,15 +154,15 @@ class DenoisingAutoencoder(Autoencoder):
 
     def _stddev(self) -> float:
         """Return σ of the corruption, which must be Gaussian noise alone."""
-        found = self.corruption
-        if isinstance(found, keras.Sequential) and len(found.layers) == 1:
-            found = found.layers[0]
-        if not isinstance(found, keras.layers.GaussianNoise):
+        corruption = self.corruption
+        if isinstance(corruption, keras.Sequential) and len(corruption.layers) == 1:
+            corruption = corruption.layers[0]
+        if not isinstance(corruption, keras.layers.GaussianNoise):
             raise ValueError(
-                f"`corruption` is a {type(found).__name__}, expected a "
+                f"`corruption` is a {type(corruption).__name__}, expected a "
                 "`keras.layers.GaussianNoise`, or the noise's standard deviation in `stddev`."
             )
-        return found.stddev
+        return corruption.stddev
 
 
 def _equal(x: Any, y: Any) -> bool:

@@ -115,8 +115,8 @@ class EncoderDecoder(Model):
         inputs = keras.KerasTensor(input_shape)
         code = self.encoder(inputs)
         if not isinstance(code, keras.KerasTensor):
-            given = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
-            raise ValueError(f"`encoder` gives {given}, expected one code: concatenate them.")
+            outputs = "a dict" if isinstance(code, dict) else f"{len(code)} outputs"
+            raise ValueError(f"`encoder` gives {outputs}, expected one code: concatenate them.")
         if not hasattr(self, "_shapes"):  # a loaded model is built twice
             self.make_weights(tuple(code.shape[1:]))
         code = self._code(inputs, code)
@@ -138,7 +138,7 @@ class EncoderDecoder(Model):
         shapes = [tuple(tensor.shape[1:]) for tensor in (inputs, code, output)]
         self._shapes = dict(zip(("input", "code", "output"), shapes, strict=True))
         self.built = True
-        internals.called(self)
+        internals.mark_called(self)
 
     def make_weights(self, shape: tuple[int | None, ...]) -> None:
         """Add the model's own weights by `add_weight`; `shape` is of one output of the encoder.
@@ -167,11 +167,11 @@ class EncoderDecoder(Model):
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Check shapes, lengths, finiteness and, under cross entropy, the range [0, 1]."""
         bernoulli = self._needs_unit_interval()
-        self._check_input(x, unit_interval=bernoulli and y is None)
+        name, ends = "x", self._check_input(x, unit_interval=bernoulli and y is None)
         output_shape = self._shape("output")
         if y is not None:
             checks.check_not_labels("y", y)
-            checks.check_array("y", y, output_shape, unit_interval=bernoulli, integers=False)
+            name, ends = "y", checks.check_array("y", y, output_shape, bernoulli, integers=False)
             checks.check_same_length(x=x, y=y)
         elif output_shape is not None and not checks.fits(x.shape[1:], output_shape):
             raise ValueError(
@@ -179,20 +179,20 @@ class EncoderDecoder(Model):
                 f"shape {tuple(x.shape[1:])}: expected the same shape, or targets in `y`."
             )
         last = getattr(graphs.last_activation(self.decoder), "__name__", None)
-        if y is None and last in ("sigmoid", "tanh", "softmax"):  # at most 1
-            wanted = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
-            checks.check_array("x", x, integers=False, otherwise=wanted)
-        self._warn_if_out_of_reach("x" if y is None else "y", x if y is None else y, last)
+        integers = "int" in keras.backend.standardize_dtype(x.dtype)
+        if y is None and integers and last in ("sigmoid", "tanh", "softmax"):  # at most 1
+            otherwise = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
+            checks.check_array("x", x, integers=False, otherwise=otherwise)
+        self._warn_if_out_of_reach(name, ends, last)
         self._check_weights(x, sample_weight)
 
-    def _warn_if_out_of_reach(self, name: str, targets: Any, activation: str | None) -> None:
-        if activation not in REACH:
-            return
-        low, high = REACH[activation]
-        values = ops.convert_to_numpy(targets)
-        if values.min() < low or values.max() > high:
+    def _warn_if_out_of_reach(
+        self, name: str, ends: tuple[float, float], activation: str | None
+    ) -> None:
+        low, high = REACH.get(activation, (-np.inf, np.inf))
+        if ends[0] < low or ends[1] > high:
             warnings.warn(
-                f"`{name}` holds values from {values.min():.4g} to {values.max():.4g}, but "
+                f"`{name}` holds values from {ends[0]:.4g} to {ends[1]:.4g}, but "
                 f"`decoder` ends in {activation!r} and reaches only {low} to {high}: scale the "
                 "data, or end it in 'linear'.",
                 stacklevel=4,
@@ -211,8 +211,9 @@ class EncoderDecoder(Model):
         """Return the shape of one `input`, `code` or `output`, once the networks are built."""
         return self._shapes[name] if self.built else None
 
-    def _check_input(self, x: Any, unit_interval: bool = False) -> None:
-        arguments.check_inputs("x", x, self.encoder, self._shape("input"), unit_interval)
+    def _check_input(self, x: Any, unit_interval: bool = False) -> tuple[float, float]:
+        """Check the encoder's examples, and return their smallest and their largest value."""
+        return arguments.check_inputs("x", x, self.encoder, self._shape("input"), unit_interval)
 
     # Use.
 

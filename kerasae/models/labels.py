@@ -24,8 +24,8 @@ def cross_entropy(y: Any, logits: Tensor) -> Among:
         logits: Logits of the classes, `(n, classes)`.
     """
     labels, labelled = labels_and_weights(y)
-    each = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    return Among(each, labelled)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return Among(losses, labelled)
 
 
 def accuracy(y: Any, logits: Tensor) -> Among:

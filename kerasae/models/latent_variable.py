@@ -58,8 +58,8 @@ class LatentVariableModel(EncoderDecoder):
         Returns:
             Tensor of shape (count, n).
         """
-        found = self.log_densities(x, count, seed)
-        return found.likelihood + found.prior - found.posterior
+        densities = self.log_densities(x, count, seed)
+        return densities.likelihood + densities.prior - densities.posterior
 
     def _example(self, x):
         """Return the examples of a batch; here the batch is the examples."""

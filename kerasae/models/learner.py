@@ -46,8 +46,8 @@ class Learner(Stepper, Configured):
             value = kwargs.pop(name, None)
             if value is not None:
                 raise ValueError(f"`{name}` is {value!r}, expected none: {self.loss_is}.")
-        given = {"jit_compile": jit_compile, "auto_scale_loss": auto_scale_loss}
-        self.aside.compiled = kwargs | given
+        own = {"jit_compile": jit_compile, "auto_scale_loss": auto_scale_loss}
+        self.aside.compiled = kwargs | own
         players = tuple(self.players())
         if len(players) > 1:
             optimizer = self._optimizers(optimizer, players, auto_scale_loss)
@@ -78,11 +78,11 @@ class Learner(Stepper, Configured):
 
     def player_variables(self) -> dict[str, list[keras.Variable]]:
         """Return the trainable variables of each player; a variable may belong to several."""
-        found = {}
+        by_player = {}
         for name, player in self.players().items():
             variables = [v for network in player.networks for v in network.trainable_variables]
-            found[name] = list({id(variable): variable for variable in variables}.values())
-        return found
+            by_player[name] = list({id(variable): variable for variable in variables}.values())
+        return by_player
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments of `compile` in a form that every backend understands."""
@@ -142,7 +142,7 @@ class Learner(Stepper, Configured):
             unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
             validation_batch_size = kwargs.get("validation_batch_size") or batch_size
             validation_data = stream(self, self._checked(*unpacked), validation_batch_size)
-        callbacks = self._directed(callbacks)
+        callbacks = self._with_modes(callbacks)
         x, y, sample_weight = data
         history = super().fit(
             x,
@@ -168,17 +168,17 @@ class Learner(Stepper, Configured):
             )
         return history
 
-    def _directed(self, callbacks: Any) -> Any:
+    def _with_modes(self, callbacks: Any) -> Any:
         """Set the `mode` of callbacks that monitor a term or measure.
 
         Keras infers it for `loss` and for compiled metrics only.
         """
-        ways = {**dict.fromkeys(self.parts, "min"), **self.measured}
-        each = getattr(callbacks, "callbacks", callbacks)
-        for callback in keras.tree.flatten(each or []):
-            way = ways.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
-            if way is not None and getattr(callback, "mode", None) == "auto":
-                callback.mode = way
+        modes = {**dict.fromkeys(self.parts, "min"), **self.measured}
+        listed = getattr(callbacks, "callbacks", callbacks)
+        for callback in keras.tree.flatten(listed or []):
+            mode = modes.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
+            if mode is not None and getattr(callback, "mode", None) == "auto":
+                callback.mode = mode
         return callbacks
 
     def evaluate(

@@ -9,7 +9,6 @@ import keras
 from keras import layers, ops
 
 from kerasae.callbacks import WholeSetMean
-from kerasae.engine import arguments
 from kerasae.engine.streams import predictions
 from kerasae.models.autoencoder import Autoencoder
 
@@ -81,7 +80,7 @@ class PhaseNetwork(Autoencoder):
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         if self.below is None:
             super().check_batch(x, None, sample_weight)
-        elif arguments.needs_unit_interval(self.loss):  # the stack has checked x, but not h
+        elif self._needs_unit_interval():  # the stack has checked x, but not h
             super().check_batch(predictions(self.below, x, 256), None, sample_weight)
 
 

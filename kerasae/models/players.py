@@ -1,4 +1,4 @@
-"""Players of a game, the batch that they play on, and what comes out of it."""
+"""Players of a game, the batch that they play on, and the results of a turn."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

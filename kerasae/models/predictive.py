@@ -103,9 +103,9 @@ class PredictiveSparseDecomposition(EncoderDecoder):
 
     def compile(self, optimizer: Any = "adam", loss: Any = "mse", **kwargs) -> None:
         """Compile as `keras.Model.compile` does; `loss` can only be the squared error."""
-        found = keras.losses.get(loss or "mse")
-        if found is not keras.losses.mean_squared_error and not isinstance(
-            found, keras.losses.MeanSquaredError
+        keras_loss = keras.losses.get(loss or "mse")
+        if keras_loss is not keras.losses.mean_squared_error and not isinstance(
+            keras_loss, keras.losses.MeanSquaredError
         ):
             raise ValueError(f"`loss` is {loss!r}, expected 'mse', the squared error of E(x, z).")
         super().compile(optimizer=optimizer, **kwargs)
@@ -144,8 +144,8 @@ class PredictiveSparseDecomposition(EncoderDecoder):
         for first in range(0, len(x), batch_size):
             batch = slice(first, first + batch_size)
             tensors = [ops.convert_to_tensor(part[batch]) for part in (x, start, predicted)]
-            found = run(tensors[0], atoms, *tensors[1:])
-            results.append([ops.convert_to_numpy(part) for part in found])
+            outputs = run(tensors[0], atoms, *tensors[1:])
+            results.append([ops.convert_to_numpy(part) for part in outputs])
         codes, *values = (np.concatenate(parts) for parts in zip(*results, strict=True))
         return (codes, *values) if trace else codes
 

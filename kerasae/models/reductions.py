@@ -21,7 +21,7 @@ def total_and_count(
         size = ops.sum(counts)
         values = counts * values
     else:
-        values = one_each(term)
+        values = mean_over_samples(term)
         if not len(values.shape):  # one number for the whole batch
             values = values * (size if weight is None else 1.0)
     return ops.sum(values if weight is None else weight * values), size
@@ -39,12 +39,12 @@ def total(losses: list[Tensor]) -> Tensor:
     return sum((ops.sum(ops.cast(loss, "float32")) for loss in losses), 0.0)
 
 
-def one_each(term: Tensor) -> Tensor:
+def mean_over_samples(term: Tensor) -> Tensor:
     """Average several samples of each example, `(k, n)`."""
     return ops.mean(term, axis=0) if len(term.shape) > 1 else term
 
 
-def spread(term: Tensor | Among, size: Tensor) -> Tensor:
+def rescale_to_batch(term: Tensor | Among, size: Tensor) -> Tensor:
     """Rescale a mean over some examples, so that it is the mean of the result over all."""
     if not isinstance(term, Among):
         return term

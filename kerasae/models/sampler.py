@@ -59,7 +59,7 @@ class Sampler(Model):
     def build(self, input_shape: Any = None) -> None:
         """Mark the model as built: its networks are already built."""
         self.built = True
-        internals.called(self)
+        internals.mark_called(self)
 
     # The mathematics.
 
@@ -103,8 +103,8 @@ class Sampler(Model):
     def generate(self, z: Any, labels: Any = None, batch_size: int = 256) -> np.ndarray:
         """Return the samples G(z) for given z, with labels as in `sample`."""
         z = checks.as_array("z", z)
-        wanted = "pass whole numbers of p(z)'s own scale as float32"
-        checks.check_array("z", z, self.code_shape, integers=False, otherwise=wanted)
+        otherwise = "pass whole numbers of p(z)'s own scale as float32"
+        checks.check_array("z", z, self.code_shape, integers=False, otherwise=otherwise)
         network = self.generator if self.averaged is None else self.averaged
         checks.whole_number("batch_size", batch_size)
         inputs = games.with_label(z, self._one_hot(labels, len(z)))

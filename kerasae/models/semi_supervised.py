@@ -143,8 +143,8 @@ class SemiSupervisedAdversarialAutoencoder(AdversarialAutoencoder):
         uniform = Categorical(ops.zeros((self.classes,)))  # Cat(1/K)
         c = uniform.sample(count, derived_seed(seed))
         if label is not None:
-            given = ops.one_hot(ops.maximum(label, 0), self.classes, dtype="float32")
-            c = ops.where(ops.expand_dims(label < 0, -1), c, given)
+            one_hot = ops.one_hot(ops.maximum(label, 0), self.classes, dtype="float32")
+            c = ops.where(ops.expand_dims(label < 0, -1), c, one_hot)
         return ops.concatenate([z, c], axis=-1)
 
     def classify_batch(self, batch: Batch, training: bool) -> Outcome:

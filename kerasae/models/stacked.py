@@ -264,10 +264,11 @@ class StackedAutoencoder(Autoencoder):
                 copy.set_weights(weights)
         return twin
 
-    def _check_input(self, x: Any, unit_interval: bool = False) -> None:
-        super()._check_input(x, unit_interval)
+    def _check_input(self, x: Any, unit_interval: bool = False) -> tuple[float, float]:
+        ends = super()._check_input(x, unit_interval)
         if not self.built:  # built here, because Keras would wrap the error about a wrong shape
             self.build((None, *x.shape[1:]))
+        return ends
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, which determine the networks."""

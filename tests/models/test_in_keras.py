@@ -86,7 +86,7 @@ def test_callbacks_know_which_way_a_part_of_the_loss_is_better(x):
     assert (stop.mode, told.mode) == ("min", "max")
     best = keras.callbacks.ModelCheckpoint("unused.keras", monitor="accuracy")
     classifier = kerasae.Classifier(model.encoder, classes=3)
-    assert classifier._directed([best])[0].mode == "max"
+    assert classifier._with_modes([best])[0].mode == "max"
 
 
 def test_codes_of_a_data_set(x):
