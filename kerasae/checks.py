@@ -1,8 +1,8 @@
 """Bad input: numbers, names, arrays and labels.
 
-Each check raises one sentence that names the argument, says what came and what was
-expected, before the first step of training. Arrays are scanned whole, streams (data sets,
-loaders, generators) by their first batch.
+Each check raises one sentence that names the argument, its value and what was expected, before the
+first step of training. Arrays are scanned whole, streams (data sets, loaders, generators) by their
+first batch.
 """
 
 import numbers
@@ -89,7 +89,7 @@ def sizes(name: str, values: Any) -> tuple[int, ...]:
 def as_array(name: str, value: Any) -> Any:
     """Return lists of numbers as an array, arrays in a form that every engine reads alike.
 
-    Everything else is returned as it came.
+    Everything else is returned unchanged.
 
     Raises:
         ValueError: For what is neither examples nor a stream of them.
@@ -196,16 +196,16 @@ def check_array(
     unit_interval: bool = False,
     integers: bool = True,
     otherwise: str = "",
-) -> None:
-    """Check one array of examples, whole.
+) -> tuple[float, float]:
+    """Check one array of examples, whole, and return its smallest and its largest value.
 
     Args:
-        name: What the message calls it.
+        name: Name of the argument, for the message.
         value: NumPy array or backend tensor; the first axis counts the examples.
-        shape: Expected shape of one example, `None` where any size will do.
-        unit_interval: Whether values must lie in [0, 1], as a Bernoulli likelihood needs.
-        integers: Whether integers above 1 may come; images that hold them are not scaled yet.
-        otherwise: What else to do about integers than to scale them, for the message.
+        shape: Expected shape of one example, `None` for sizes that may differ.
+        unit_interval: If True, values must lie in [0, 1], as a Bernoulli likelihood needs.
+        integers: If False, integers above 1 are refused: images that hold them are not scaled yet.
+        otherwise: Another cure for integers than to scale them, for the message.
     """
     if not is_array(value):
         raise ValueError(f"`{name}` is {_kind(value)}, expected an array of examples.")
@@ -242,10 +242,11 @@ def check_array(
             f"`{name}` holds values from {low:.4g} to {high:.4g}, expected values from 0 to 1 "
             "under cross entropy (a Bernoulli likelihood)."
         )
+    return low, high
 
 
 def _where(name: str, found: np.ndarray) -> str:
-    """Return how many values are found, and where the first is."""
+    """Return the number of true values, and the place of the first, for a message."""
     first = ", ".join(map(str, np.unravel_index(found.argmax(), found.shape)))
     return f"{np.count_nonzero(found)} of {found.size}, the first at `{name}[{first}]`"
 
@@ -272,7 +273,7 @@ def _only_array(name: str, value: Any) -> None:
 
 
 def check_not_labels(name: str, value: Any) -> None:
-    """Say what is wrong where labels are given as the targets of a reconstruction."""
+    """Refuse labels as the targets of a reconstruction."""
     _only_array(name, value)
     if len(value.shape) == 1:
         raise ValueError(
@@ -322,8 +323,8 @@ def check_labels(
     Args:
         name: The argument's name.
         value: Labels of shape `(n,)` or `(n, 1)`; whole numbers of any type.
-        classes: How many classes there are, or `None` if any whole number will do.
-        unlabelled: Whether -1 may stand for an example without a label.
+        classes: Number of classes, or `None` if any whole number is allowed.
+        unlabelled: If True, -1 stands for an example without a label.
     """
     _only_array(name, value)
     shape = tuple(value.shape)
@@ -369,6 +370,6 @@ def label_of_each(
 def fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
     """Return whether a shape is the expected one; `None` stands for any size."""
     return len(shape) == len(expected) and all(
-        size is None or came is None or size == came
-        for came, size in zip(shape, expected, strict=True)
+        one is None or other is None or one == other
+        for one, other in zip(shape, expected, strict=True)
     )

@@ -26,16 +26,17 @@ def activation(name: str, value: Any) -> Callable:
     """Return the function that Keras knows by this name, or the given one."""
     shape = (None, 3)
     try:
-        found = keras.activations.get(value)
-        kept = found.compute_output_shape(shape) if isinstance(found, keras.layers.Layer) else shape
+        function = keras.activations.get(value)
+        is_layer = isinstance(function, keras.layers.Layer)
+        output_shape = function.compute_output_shape(shape) if is_layer else shape
     except (TypeError, ValueError, NotImplementedError):
-        found, kept = None, None
-    if kept != shape:
+        function, output_shape = None, None
+    if output_shape != shape:
         raise ValueError(
             f"`{name}` is {checks.shown(value)}, expected a function, or its name in Keras such as "
             "'relu'."
         )
-    return found
+    return function
 
 
 def network(name: str, value: Any) -> keras.Model:
@@ -101,8 +102,7 @@ def takes_integers(network: keras.layers.Layer) -> bool:
     >>> takes_integers(keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]))
     True
     """
-    tensors = getattr(network, "inputs", None)
-    if tensors and "int" in tensors[0].dtype:
+    if graphs.is_built(network) and "int" in network.inputs[0].dtype:
         return True
     layers = graphs.layers_of(network)
     first = next((layer for layer in layers if not isinstance(layer, RESHAPING)), None)

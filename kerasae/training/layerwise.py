@@ -170,6 +170,8 @@ class Phase(NamedTuple):
             phase=self.number,
             validation_data=validation_data,
             callbacks=callbacks,
+            # The stack has checked x, and has just computed h: only their range may not suit.
+            checked=not network.error.is_cross_entropy,
             **options,
         )
 

@@ -41,6 +41,7 @@ def resumable_fit(
     validation_data: Any = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: Any = "auto",
+    checked: bool = False,
 ) -> keras.callbacks.History:
     """Train as `model.fit` does, with order and noise drawn from (seed, phase, epoch).
 
@@ -65,6 +66,7 @@ def resumable_fit(
         validation_data: As in `fit`.
         callbacks: As in `fit`.
         verbose: As in `fit`.
+        checked: If True, the caller has checked the data, which are not scanned again.
 
     Returns:
         The history of all epochs, those before an interruption included.
@@ -83,7 +85,7 @@ def resumable_fit(
     (3, True)
     """
     data = _arrays(x, y, sample_weight)
-    if hasattr(model, "check_batch"):
+    if hasattr(model, "check_batch") and not checked:
         model.check_batch(*data)
     if not model.built:
         model.build(tree.map_structure(lambda array: (None, *array.shape[1:]), data[0]))

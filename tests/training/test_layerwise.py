@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import StackedAutoencoder
+from kerasae import StackedAutoencoder, checks
 from kerasae.penalties import MeanActivation
 
 DENSE = {"units": (10, 5)}
@@ -369,3 +369,20 @@ def test_fine_tuning_takes_the_optimizer_that_it_is_given(x):
     at_rest = keras.optimizers.SGD(0.0)
     fit(tuned, x, epochs=1, fine_tuning_epochs=1, fine_tuning_optimizer=at_rest)
     assert_same(tuned, pretrained)
+
+
+@pytest.mark.home("torch")
+@pytest.mark.parametrize("one_graph", [False, True])
+def test_the_examples_are_scanned_once(x, one_graph, monkeypatch):
+    scanned = []
+    check = checks.check_array
+
+    def counting(name, value, *arguments, **named):
+        scanned.append(len(value))
+        return check(name, value, *arguments, **named)
+
+    monkeypatch.setattr(checks, "check_array", counting)
+    model = StackedAutoencoder((4, 3), input_shape=x.shape[1:])
+    model.compile()
+    model.fit_layerwise(x, 1, batch_size=8, fine_tuning_epochs=1, one_graph=one_graph, verbose=0)
+    assert scanned.count(len(x)) == 1
