@@ -245,6 +245,7 @@ def test_a_damaged_file_is_never_taken_for_what_was_saved(file, model, tmp_path)
     model.save_to_preset(tmp_path / "preset")
     path, x = tmp_path / "preset" / file, np.linspace(0, 1, 12, dtype="float32").reshape(2, 6)
     whole, expected, rng = path.read_bytes(), model.reconstruct(x), np.random.default_rng(0)
+    about = presets.metadata(tmp_path / "preset")
     damaged = []
     for _ in range(FLIPS):
         flipped = bytearray(whole)
@@ -264,8 +265,8 @@ def test_a_damaged_file_is_never_taken_for_what_was_saved(file, model, tmp_path)
                 assert str(error).startswith(f"`{path}` is broken or was changed: its SHA-256")
         else:
             np.testing.assert_array_equal(found, expected)
-    # JSON may have another blank between its parts.
-    assert refused == FLIPS + CUTS if file != "metadata.json" else refused >= FLIPS + CUTS - 8
+            assert file == "metadata.json" and presets.metadata(tmp_path / "preset") == about
+    assert refused >= FLIPS + CUTS - 5 * (file == "metadata.json")  # another blank changes nothing
 
 
 def test_presets_without_checksums_are_read(model, tmp_path):
