@@ -35,14 +35,14 @@ elif keras.backend.backend() == "torch":
     import torch
 
     def _input_gradient(f: Function, x: Tensor) -> Tensor:
-        again = torch.is_grad_enabled()  # else the caller wants no graph
+        graph = torch.is_grad_enabled()  # else the caller wants no graph
         with torch.enable_grad():
             # A view: x itself may be a leaf, or have a history that f shares.
             x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
             value = f(x)
             if not value.requires_grad:  # f is constant
                 return torch.zeros_like(x)
-            return torch.autograd.grad(value, x, create_graph=again, materialize_grads=True)[0]
+            return torch.autograd.grad(value, x, create_graph=graph, materialize_grads=True)[0]
 
 else:
     import tensorflow as tf
@@ -133,12 +133,12 @@ def jacobian(f: Function, x: Tensor) -> Tensor:
     if input_size < code_size:
         # Example i, again and again, each time moved along another axis: (∂f/∂x) e_j.
         axes = ops.reshape(ops.eye(input_size, dtype=x.dtype), (-1, *input_shape))
-        _, columns = directional(f, *_each_with_each(x, axes))
+        _, columns = directional(f, *_all_pairs(x, axes))
         columns = ops.reshape(columns, (-1, input_size, code_size))
         rows = ops.transpose(columns, (0, 2, 1))
     else:
         # Example i, again and again, each time another number of its code: ∇ₓ f_j(x).
-        repeated, axes = _each_with_each(x, ops.eye(code_size))
+        repeated, axes = _all_pairs(x, ops.eye(code_size))
 
         def chosen(x):
             return ops.sum(ops.reshape(ops.cast(f(x), "float32"), (-1, code_size)) * axes)
@@ -194,7 +194,7 @@ def squared_jacobian_norm(
     return _squares(jacobian(f, x)) if exact is None else exact
 
 
-def _each_with_each(x: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+def _all_pairs(x: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
     """Return every example with every axis: both of length n · len(axes), all axes of x₁ first."""
     count = ops.shape(x)[0]
     repeated = ops.repeat(x, axes.shape[0], axis=0)

@@ -82,12 +82,12 @@ def _plain(optimizer: Any) -> bool:
 
 
 def _prepared(optimizer: Any, variables: list[keras.Variable]) -> _Prepared | None:
-    """Return the tensors, collected again only if a variable has got another one."""
-    found = _PREPARED.get(optimizer)
-    if found is not None and len(found.parameters) == len(variables):
-        same = zip(found.parameters, variables, strict=True)
+    """Return the tensors, collected again only if a variable's tensor was replaced."""
+    prepared = _PREPARED.get(optimizer)
+    if prepared is not None and len(prepared.parameters) == len(variables):
+        same = zip(prepared.parameters, variables, strict=True)
         if all(parameter is variable.value for parameter, variable in same):
-            return found
+            return prepared
     moments = internals.adam_moments(optimizer, variables)
     if moments is None:
         return None
@@ -98,5 +98,5 @@ def _prepared(optimizer: Any, variables: list[keras.Variable]) -> _Prepared | No
         return None
     steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
     momentums, velocities = ([each.value.data for each in part] for part in moments)
-    _PREPARED[optimizer] = found = _Prepared(parameters, momentums, velocities, steps)
-    return found
+    _PREPARED[optimizer] = prepared = _Prepared(parameters, momentums, velocities, steps)
+    return prepared

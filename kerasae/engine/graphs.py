@@ -31,9 +31,12 @@ def symbolic(function: Callable, *inputs: keras.KerasTensor) -> Any:
     return _Function(function)(*inputs)
 
 
-def is_built(network: keras.layers.Layer) -> bool:
-    """Return whether a network is built as a graph of layers, which has inputs of known shapes."""
-    return network.built and bool(getattr(network, "inputs", None))
+def is_built(network: Any) -> bool:
+    """Return whether a network is built as a graph of layers, which has inputs of known shapes.
+
+    A function or `None` has no graph.
+    """
+    return bool(getattr(network, "built", False) and getattr(network, "inputs", None))
 
 
 def input_shape(network: keras.layers.Layer) -> Any:
@@ -153,9 +156,9 @@ def copied(name: str, network: keras.Model) -> keras.Model:
     except Exception as error:
         reason = str(error).split("\n")[0].rstrip(".")
         # A tied decoder says itself how it is freed; shared, it could be trained but not saved.
-        way = "" if "untied()" in reason else ", or `copy=False` to train the given network itself"
+        hint = "" if "untied()" in reason else ", or `copy=False` to train the given network itself"
         raise ValueError(
-            f"`{name}` cannot be copied ({reason}), expected layers that can be saved{way}."
+            f"`{name}` cannot be copied ({reason}), expected layers that can be saved{hint}."
         ) from error
     return twin
 
@@ -184,9 +187,9 @@ def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
 
 def input_of(name: str, network: keras.Model) -> Any:
     """Return the input of a network with a graph: one tensor, or a dictionary of them."""
-    given = None if isinstance(network, keras.Sequential) else network.input
-    if isinstance(given, dict):
-        return given
+    inputs = None if isinstance(network, keras.Sequential) else network.input
+    if isinstance(inputs, dict):
+        return inputs
     if len(network.inputs) > 1:
         raise ValueError(
             f"`{name}` takes {len(network.inputs)} inputs in a list, expected one or a dictionary."

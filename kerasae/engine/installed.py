@@ -11,8 +11,8 @@ ENGINES = ("tensorflow", "jax", "torch")
 def check() -> None:
     """Raise `ImportError` in one sentence if Keras has no engine that it can train on.
 
-    It is called before Keras is imported, whose own words name a module alone. On the command
-    line, which imports the package before its own first line, the sentence is all that is said.
+    It is called before Keras is imported, whose own message names a module only. The command line
+    imports the package before its own first line; there only the sentence is printed.
     """
     try:
         _check()
@@ -39,10 +39,10 @@ def _check() -> None:
             f"Keras is to run on {missing}, which is not installed, expected "
             f'`pip install "kerasae[{missing}]"`{instead}.'
         ) from error
-    found = keras.backend.backend()  # of Keras's own file of settings
-    if found not in ENGINES:
+    backend = keras.backend.backend()  # from Keras's file of settings
+    if backend not in ENGINES:
         raise ImportError(
-            f"Keras runs on {found!r}, expected `KERAS_BACKEND` set to {_either(ENGINES)}."
+            f"Keras runs on {backend!r}, expected `KERAS_BACKEND` set to {_either(ENGINES)}."
         )
 
 

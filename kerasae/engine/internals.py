@@ -19,8 +19,8 @@ def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
 def whole_call(model: keras.Model) -> Iterator[None]:
     """Make all calls inside parts of one call of the model.
 
-    Losses that layers added before are forgotten, and a layer that is called twice adds both.
-    Without Keras's call context a network forgets at a call what its layers added at the last.
+    Losses that layers added before are discarded, and a layer that is called twice adds both.
+    Without Keras's call context a network discards at a call the losses of the call before.
     """
     try:
         model._get_call_context()
@@ -61,7 +61,7 @@ def is_nested(layer: keras.layers.Layer) -> bool:
 
 
 def origin(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:
-    """Return the operation that gave a symbolic tensor, and what it was given."""
+    """Return the operation that computed a symbolic tensor, and its inputs."""
     operation, node, _ = tensor._keras_history
     return operation, operation._inbound_nodes[node].input_tensors
 

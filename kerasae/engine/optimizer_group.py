@@ -65,7 +65,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         self, optimizers: Mapping[str, Any], name: str = "optimizer_group", **kwargs: Any
     ) -> None:
         super().__init__(learning_rate=0.0, name=name, **kwargs)
-        members = {player: keras.optimizers.get(given) for player, given in optimizers.items()}
+        members = {player: keras.optimizers.get(value) for player, value in optimizers.items()}
         if len({id(member) for member in members.values()}) < len(members):
             raise ValueError(
                 f"`optimizers` shares one object among the players {', '.join(members)}: "

@@ -11,7 +11,7 @@ if keras.backend.backend() == "torch":
     def _seed(seed: int) -> None:
         torch.manual_seed(seed)
 
-    def _kept() -> Any:
+    def _preserved() -> Any:
         return torch.random.fork_rng()
 
 else:
@@ -19,7 +19,7 @@ else:
     def _seed(seed: int) -> None:
         pass
 
-    def _kept() -> Any:
+    def _preserved() -> Any:
         return contextlib.nullcontext()
 
 
@@ -33,7 +33,7 @@ def seed_globally(seed: int) -> None:
 
 def global_randomness() -> Any:
     """Return a context after which the global generator is as it was before."""
-    return _kept()
+    return _preserved()
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:

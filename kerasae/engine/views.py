@@ -15,7 +15,7 @@ class View(keras.Model):
     """
 
     def __init__(self, model: keras.Model, function: Callable[[Any], Any]) -> None:
-        super().__init__(autocast=False)  # the networks inside cast what they are given
+        super().__init__(autocast=False)  # the networks inside cast their inputs
         self.model = model
         object.__setattr__(self, "function", function)  # past Keras's tracker
         self.built = True
