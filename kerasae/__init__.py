@@ -28,7 +28,7 @@ from kerasae.models.stacked import StackedAutoencoder
 from kerasae.models.variational import VariationalAutoencoder
 from kerasae.probability import likelihoods, posteriors, priors
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 installed.warn_if_pictures_shift()
 
