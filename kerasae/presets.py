@@ -78,13 +78,13 @@ def find(name: str | Path) -> Path:
         folder = path
     try:
         for _ in range(2):  # another process may rename the folder between two accesses
-            found = folders.current(folder)
-            missing = [file for file in FILES if not (found / file).is_file()]
+            current = folders.current(folder)
+            missing = [file for file in FILES if not (current / file).is_file()]
             if not missing:
-                return found
+                return current
     except (OSError, RuntimeError) as error:  # a name too long, no permission, a loop of links
         raise FileNotFoundError(
-            f"`name` is {places.shown(name)}, expected a preset or its folder "
+            f"`name` is {places.as_line(name)}, expected a preset or its folder "
             f"({places.reason(error)}): give another name."
         ) from error
     expected = f"a folder with {', '.join(missing)}"
@@ -92,8 +92,8 @@ def find(name: str | Path) -> Path:
         close = difflib.get_close_matches(str(name)[:100], names(), 1, 0.4)
         expected += f", or a preset of the zoo{f', such as {close[0]!r}' if close else ''}"
         expected += " (`python -m kerasae list` shows them)"
-    shown = places.printable(str(name))
-    raise FileNotFoundError(f"`{shown}` is not a preset: expected {expected}.")
+    text = places.printable(str(name))
+    raise FileNotFoundError(f"`{text}` is not a preset: expected {expected}.")
 
 
 def _fetched(handle: str) -> Path:
@@ -132,18 +132,18 @@ def metadata(name: str | Path) -> dict[str, Any]:
 
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"`{path}` is broken, expected JSON ({one_line(error)}).") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"`{path}` holds {type(found).__name__}, expected a JSON object.")
-    sums = found.get(CHECKSUMS)
-    if isinstance(sums, dict) and METADATA in sums and sums[METADATA] != _checksum_of(found):
+    if not isinstance(about, dict):
+        raise ValueError(f"`{path}` holds {type(about).__name__}, expected a JSON object.")
+    sums = about.get(CHECKSUMS)
+    if isinstance(sums, dict) and METADATA in sums and sums[METADATA] != _checksum_of(about):
         raise ValueError(
             f"`{path}` is broken or was changed: its content does not fit its SHA-256, expected "
             "the file that was saved: copy or download the preset again."
         )
-    return found
+    return about
 
 
 def write_metadata(folder: Path, about: dict[str, Any]) -> None:
@@ -179,8 +179,8 @@ def _compare_checksums(about: dict[str, Any], folder: Path) -> None:
     sums = about[CHECKSUMS]
     if not isinstance(sums, dict) or sums.keys() - {METADATA} != {CONFIG, WEIGHTS}:
         raise ValueError(
-            f"`{folder / METADATA}` is broken: `{CHECKSUMS}` is {places.shown(sums)}, expected the "
-            f"checksums of {CONFIG} and {WEIGHTS}: copy or download the preset again."
+            f"`{folder / METADATA}` is broken: `{CHECKSUMS}` is {places.as_line(sums)}, expected "
+            f"the checksums of {CONFIG} and {WEIGHTS}: copy or download the preset again."
         )
     for name in (CONFIG, WEIGHTS):
         if _checksum(folder / name) != sums[name]:
@@ -223,7 +223,7 @@ def _foreign(folder: Path) -> str:
         return "a file"
     for path in sorted(folder.iterdir()):
         if path.name not in FILES or not path.is_file():
-            return places.shown(path.name)
+            return places.as_line(path.name)
     try:
         if any(folder.iterdir()) and not _metadata(folder / METADATA).keys() >= {*WRITTEN}:
             return "a metadata.json of another kind"
@@ -328,12 +328,12 @@ def load(cls: type, name: str | Path) -> Any:
 
 def _state(folder: Path) -> list[tuple[int, ...]]:
     """Return numbers that change when a preset is replaced."""
-    found = []
+    state = []
     for name in FILES:
         with contextlib.suppress(OSError):
             status = os.stat(folder / name)
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return found
+            state.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return state
 
 
 def _read(cls: type, folder: Path) -> Any:
@@ -378,7 +378,7 @@ def _read(cls: type, folder: Path) -> Any:
     if about.get("parameter_count", count := model.count_params()) != count:
         raise ValueError(
             f"`{folder / METADATA}` is broken or belongs to another model: `parameter_count` is "
-            f"{places.shown(about['parameter_count'])}, expected {count}: copy or download the "
+            f"{places.as_line(about['parameter_count'])}, expected {count}: copy or download the "
             "preset again."
         )
     for state, value in noise:

@@ -37,13 +37,13 @@ def path(argument: str, value: Any) -> Path:
     text = str(value) if isinstance(value, (str, Path)) else ""
     if not text or any(ord(each) < 32 or ord(each) == 127 for each in text):
         raise ValueError(
-            f"`{argument}` is {shown(value)}, expected a string or a `pathlib.Path` without "
+            f"`{argument}` is {as_line(value)}, expected a string or a `pathlib.Path` without "
             "control characters."
         )
     return Path(value)
 
 
-def shown(value: Any) -> str:
+def as_line(value: Any) -> str:
     """Return a value as one short line, for messages."""
     text = printable(repr(str(value) if isinstance(value, Path) else value))
     return text if len(text) <= 200 else f"{text[:60]}… ({len(text):,} characters)"
@@ -65,32 +65,32 @@ def writable(folder: str | Path, foreign: Callable[[Path], str]) -> Path:
         ValueError: If it is not a path, or the folder holds anything foreign.
         OSError: If it cannot be written to.
     """
-    given = path("folder", folder)
+    target = path("folder", folder)
     try:
-        found = given.resolve()
-        if not found.name or len(os.fsencode(found.name)) > LONGEST:
+        resolved = target.resolve()
+        if not resolved.name or len(os.fsencode(resolved.name)) > LONGEST:
             raise ValueError(
-                f"`folder` is {shown(folder)}, expected a folder with a name of at most {LONGEST} "
-                "bytes."
+                f"`folder` is {as_line(folder)}, expected a folder with a name of at most "
+                f"{LONGEST} bytes."
             )
-        holds = foreign(found)
-        above = next(each for each in found.parents if os.path.lexists(each))
+        holds = foreign(resolved)
+        above = next(each for each in resolved.parents if os.path.lexists(each))
     except (OSError, RuntimeError) as error:
         raise unwritable(folder, error) from error
     if holds:
         raise ValueError(
-            f"`folder` is {shown(folder)}, which is not a preset (it holds {holds}), expected a "
+            f"`folder` is {as_line(folder)}, which is not a preset (it holds {holds}), expected a "
             "new folder or an earlier preset: choose another folder."
         )
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise unwritable(folder, PermissionError(13, f"{above} cannot be written to"))
-    return found
+    return resolved
 
 
 def unwritable(folder: Any, error: BaseException) -> OSError:
     """Return the error of a folder that cannot be written, of the same kind as the system's."""
     kind = type(OSError(getattr(error, "errno", None) or 0, ""))
     return kind(
-        f"`folder` is {shown(folder)}, expected a folder that can be written ({reason(error)}): "
+        f"`folder` is {as_line(folder)}, expected a folder that can be written ({reason(error)}): "
         "choose another one, or make room."
     )

@@ -60,7 +60,7 @@ def header(path: Path) -> Arrays:
 
 def _plain(file: h5py.File, room: int) -> Arrays:
     """Return the shapes and kinds of all arrays, and check that the file has room for them."""
-    found: Arrays = Counter()
+    arrays: Arrays = Counter()
     total = 0
     for name, dataset in _datasets(file):
         layout = dataset.id.get_create_plist()
@@ -77,8 +77,8 @@ def _plain(file: h5py.File, room: int) -> Arrays:
         total += size
         if dataset.id.get_storage_size() != size or begin + size > room or total > room:
             raise _Refused(f"{name!r}, which declares {size:,} bytes and does not hold them")
-        found[dataset.shape, kind] += 1
-    return found
+        arrays[dataset.shape, kind] += 1
+    return arrays
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -132,13 +132,13 @@ def outline(text: bytes, room: float = math.inf) -> Any:
         ValueError: If such a model has more.
     """
     built: list[Any] = []
-    made: list[keras.Variable] = []
+    variables: list[keras.Variable] = []
 
     def build(config: Any) -> None:
         scope = keras.StatelessScope(initialize_variables=False)
         with contextlib.suppress(Exception), scope:
             built.append(keras.saving.deserialize_keras_object(config))
-        made.extend(internals.without_values())
+        variables.extend(internals.without_values())
 
     state = random.getstate()  # initializers without a seed draw theirs from it
     with contextlib.suppress(ValueError, RecursionError):
@@ -147,7 +147,7 @@ def outline(text: bytes, room: float = math.inf) -> Any:
         thread.start()
         thread.join()
     random.setstate(state)
-    count = sum(math.prod(weight.shape) for weight in made)
+    count = sum(math.prod(weight.shape) for weight in variables)
     if not built and count > room:
         raise ValueError(f"its weights are {count:,} numbers or more, expected those of the file")
     return built[0] if built else None
@@ -167,17 +167,17 @@ def missing(arrays: Arrays, model: keras.Model) -> str:
         arrays: Arrays that `header` returned.
         model: The model; its weights need no values yet.
     """
-    left = arrays.copy()
+    remaining = arrays.copy()
     room = size(arrays)
     for weight in model.weights:
         floats = "float" in keras.backend.standardize_dtype(weight.dtype)
-        wanted = tuple(weight.shape), "floats" if floats else "whole numbers"
+        expected = tuple(weight.shape), "floats" if floats else "whole numbers"
         if weight.name.startswith("lora_"):
-            room -= math.prod(wanted[0])
+            room -= math.prod(expected[0])
         else:
-            left[wanted] -= 1
-        if room < 0 or left[wanted] < 0:
-            return f"too few arrays of {wanted[1]} of shape {wanted[0]}"
+            remaining[expected] -= 1
+        if room < 0 or remaining[expected] < 0:
+            return f"too few arrays of {expected[1]} of shape {expected[0]}"
     return ""
 
 
@@ -220,10 +220,10 @@ def content(model: keras.Model, halve: bool) -> memoryview:
                     half = values.astype(np.float16)
                 if np.allclose(half, values, rtol=1e-3, atol=1e-7):
                     values = half
-            made = new.create_dataset(name, data=values)
+            new_item = new.create_dataset(name, data=values)
         else:
-            made = new.require_group(name)
-        made.attrs.update(item.attrs)
+            new_item = new.require_group(name)
+        new_item.attrs.update(item.attrs)
 
     with h5py.File(saved, "r") as old, h5py.File(slimmed, "w") as new:
         new.attrs.update(old.attrs)

@@ -26,7 +26,7 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     archives.write(path, ORIGIN, arrays)
 
 
-def read(path: Path, given: str) -> dict[str, np.ndarray] | None:
+def read(path: Path, settings: str) -> dict[str, np.ndarray] | None:
     """Return the arrays of a file, `None` if there is no file.
 
     Raises:
@@ -48,32 +48,32 @@ def read(path: Path, given: str) -> dict[str, np.ndarray] | None:
         if path.exists():
             raise ValueError(f"`{path}` is no checkpoint, expected one, or another folder.")
         return None
-    came, expected = json.loads(str(arrays["given"])), json.loads(given)
+    saved, expected = json.loads(str(arrays["given"])), json.loads(settings)
     for name in expected:
-        if came.get(name) != expected[name]:
-            what = f"another `{name}`"
+        if saved.get(name) != expected[name]:
+            difference = f"another `{name}`"
             if isinstance(expected[name], int):
-                what = f"`{name}` {came.get(name)}, expected {expected[name]}"
+                difference = f"`{name}` {saved.get(name)}, expected {expected[name]}"
             raise ValueError(
-                f"`{path}` is of a run with {what}: give the same settings and data, or another "
-                "folder."
+                f"`{path}` is of a run with {difference}: give the same settings and data, or "
+                "another folder."
             )
     return arrays
 
 
-def begin(model: keras.Model, path: Path, given: dict[str, Any]) -> None:
+def begin(model: keras.Model, path: Path, settings: dict[str, Any]) -> None:
     """Write the initial weights of a run of several phases, or restore them.
 
     Args:
         model: The model, built.
         path: Path of the file.
-        given: Settings with which a file must have been made.
+        settings: Settings with which a file must have been made.
     """
-    given = described(given)
-    arrays = read(path, given)
+    settings = described(settings)
+    arrays = read(path, settings)
     if arrays is None:
         values = {str(index): portable_array(v) for index, v in enumerate(model.weights)}
-        write(path, {"given": np.array(given), **values})
+        write(path, {"given": np.array(settings), **values})
     else:
         for index, variable in enumerate(model.weights):
             variable.assign(arrays[str(index)])
@@ -126,23 +126,23 @@ def described(config: Any) -> str:
 
 def numbers_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Return a callback's numbers, and the operations of `keras.ops` that it compares with."""
-    found = {}
+    numbers = {}
     for name, value in vars(callback).items():
         if isinstance(value, (int, float)):
-            found[name] = value
+            numbers[name] = value
         elif isinstance(value, np.number):
-            found[name] = value.item()
+            numbers[name] = value.item()
         elif _is_operation(value):
-            found[name] = {"ops": value.__name__}
-    return found
+            numbers[name] = {"ops": value.__name__}
+    return numbers
 
 
-def recalled(value: Any) -> Any:
+def restored_value(value: Any) -> Any:
     """Return a value of `numbers_of` as the callback holds it."""
     return getattr(ops, value["ops"]) if isinstance(value, dict) else value
 
 
-def may_hold(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
+def may_set(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
     """Return whether a file may set an attribute of a callback to a value.
 
     Numbers, weights and operations of Keras replace only such values or None. So no file can set
@@ -152,11 +152,11 @@ def may_hold(callback: keras.callbacks.Callback, name: str, value: Any) -> bool:
         value = getattr(ops, str(value.get("ops")), None)
         if not _is_operation(value):
             return False
-    there = vars(callback).get(name, getattr(type(callback), name, None))
-    return _is_kept(value) and (there is None or _is_kept(there))
+    current = vars(callback).get(name, getattr(type(callback), name, None))
+    return _is_storable(value) and (current is None or _is_storable(current))
 
 
-def _is_kept(value: Any) -> bool:
+def _is_storable(value: Any) -> bool:
     """Return whether a checkpoint keeps values of this kind."""
     arrays = isinstance(value, list) and all(isinstance(each, np.ndarray) for each in value)
     return arrays or isinstance(value, (int, float, np.number)) or _is_operation(value)

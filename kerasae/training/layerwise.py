@@ -103,8 +103,8 @@ def fit_layerwise(
     checks.whole_number("batch_size", batch_size)
     checks.whole_number("seed", seed, least=0)
     loss = [model.loss] + ["mse"] * (model.depth - 1) if loss is None else loss
-    each = {"optimizer": optimizer, "loss": loss, "corruption": corruption, "penalty": penalty}
-    phases = _phases(model.depth, epochs=epochs, **each)
+    by_name = {"optimizer": optimizer, "loss": loss, "corruption": corruption, "penalty": penalty}
+    phases = _phases(model.depth, epochs=epochs, **by_name)
     for phase in phases:  # before any training
         phase.network(model, not one_graph).compile(**phase.compilation(model))
     checks.whole_number("fine_tuning_epochs", fine_tuning_epochs, least=0)
@@ -191,11 +191,11 @@ class Phase(NamedTuple):
 
 def _phases(count: int, **settings: Any) -> list[Phase]:
     """Return the phases, from 1, given one value for all or a list with one for each."""
-    each = {name: _per_phase(name, value, count) for name, value in settings.items()}
-    for epochs in each["epochs"]:
+    by_name = {name: _per_phase(name, value, count) for name, value in settings.items()}
+    for epochs in by_name["epochs"]:
         checks.whole_number("epochs", epochs)
-    rows = zip(*each.values(), strict=True)
-    return [Phase(k, **dict(zip(each, row, strict=True))) for k, row in enumerate(rows, start=1)]
+    rows = zip(*by_name.values(), strict=True)
+    return [Phase(k, **dict(zip(by_name, row, strict=True))) for k, row in enumerate(rows, start=1)]
 
 
 def _per_phase(name: str, value: Any, count: int) -> list[Any]:

@@ -99,7 +99,7 @@ def resumable_fit(
     )
     if settings is None:
         settings = {"data": checkpoint.fingerprint(data), "model": _configuration(model)}
-    given = {
+    settings = {
         "backend": keras.backend.backend(),
         "seed": seed,
         "batch_size": batch_size,
@@ -111,28 +111,28 @@ def resumable_fit(
     }
     callbacks = list(callbacks)
     path = None if folder is None else Path(folder) / f"phase_{phase}.npz"
-    keeper = Keeper(model, batches, callbacks, path, given)
+    checkpointer = Checkpointer(model, batches, callbacks, path, settings)
     with files.lock(path):
-        keeper.restore()
-        if keeper.finished:
-            keeper.recall()
+        checkpointer.restore()
+        if checkpointer.finished:
+            checkpointer.restore_callbacks()
         else:
             with global_randomness():
                 model.fit(
                     batches,
                     epochs=epochs,
-                    initial_epoch=epochs if keeper.stopped else keeper.epoch,
+                    initial_epoch=epochs if checkpointer.stopped else checkpointer.epoch,
                     shuffle=False,  # `batches` already has the order of the epoch
                     validation_data=validation_data,
                     validation_batch_size=batch_size,
-                    callbacks=[*callbacks, keeper],
+                    callbacks=[*callbacks, checkpointer],
                     verbose=verbose,
                 )
-            keeper.finished = True
-            keeper.save()
+            checkpointer.finished = True
+            checkpointer.save()
     history = keras.callbacks.History()
     history.set_model(model)
-    history.epoch, history.history = list(range(keeper.epoch)), keeper.history
+    history.epoch, history.history = list(range(checkpointer.epoch)), checkpointer.history
     return history
 
 
@@ -170,7 +170,7 @@ class Batches(keras.utils.PyDataset):
         return tree.map_structure(lambda array: array[rows], self.data)
 
 
-class Keeper(keras.callbacks.Callback):
+class Checkpointer(keras.callbacks.Callback):
     """Callback that sets order and noise before an epoch, and keeps the state after it.
 
     Args:
@@ -178,7 +178,7 @@ class Keeper(keras.callbacks.Callback):
         batches: Data of the model.
         others: Callbacks whose state is kept as well.
         path: Path of the file, or `None`.
-        given: Settings with which a file must have been made.
+        settings: Settings with which a file must have been made.
     """
 
     def __init__(
@@ -187,18 +187,18 @@ class Keeper(keras.callbacks.Callback):
         batches: Batches,
         others: list[keras.callbacks.Callback],
         path: Path | None,
-        given: dict[str, Any],
+        settings: dict[str, Any],
     ) -> None:
         super().__init__()
         self.trained, self.batches, self.others = trained, batches, others
-        self.path, self.given = path, checkpoint.described(given)
+        self.path, self.settings = path, checkpoint.described(settings)
         self.epoch, self.history = 0, {}
         self.finished = self.stopped = False
-        self.remembered: list[tuple[str, dict[str, Any]]] = []  # class and attributes
+        self.callback_states: list[tuple[str, dict[str, Any]]] = []  # class and attributes
         self.random = random_states(trained)
 
     def on_train_begin(self, logs=None):
-        self.recall()  # after the other callbacks, which reset themselves here
+        self.restore_callbacks()  # after the other callbacks, which reset themselves here
         if self.epoch == 0:
             self.save()  # the initial weights
         self.set_epoch(self.epoch)
@@ -213,12 +213,13 @@ class Keeper(keras.callbacks.Callback):
         self.save()
         self.set_epoch(epoch + 1)  # for draws of callbacks before this one at its beginning
 
-    def recall(self) -> None:
+    def restore_callbacks(self) -> None:
         """Restore the state of the callbacks."""
-        for callback, (name, attributes) in zip(self.others, self.remembered, strict=False):
+        for callback, (name, attributes) in zip(self.others, self.callback_states, strict=False):
             if type(callback).__name__ == name:
-                known = {k: v for k, v in attributes.items() if checkpoint.may_hold(callback, k, v)}
-                vars(callback).update({k: checkpoint.recalled(value) for k, value in known.items()})
+                for key, value in attributes.items():
+                    if checkpoint.may_set(callback, key, value):
+                        vars(callback)[key] = checkpoint.restored_value(value)
 
     def set_epoch(self, epoch: int) -> None:
         """Set order and noise of an epoch."""
@@ -238,7 +239,7 @@ class Keeper(keras.callbacks.Callback):
             "finished": self.finished,
             "callbacks": [(type(c).__name__, checkpoint.numbers_of(c)) for c in self.others],
         }
-        arrays = {"given": np.array(self.given), "progress": np.array(json.dumps(progress))}
+        arrays = {"given": np.array(self.settings), "progress": np.array(json.dumps(progress))}
         for name, variables in self._state().items():
             for index, variable in enumerate(variables):
                 arrays[f"{name}_{index}"] = checkpoint.portable_array(variable)
@@ -254,7 +255,7 @@ class Keeper(keras.callbacks.Callback):
         Raises:
             ValueError: If the file is damaged, or of a run with other settings or data.
         """
-        arrays = None if self.path is None else checkpoint.read(self.path, self.given)
+        arrays = None if self.path is None else checkpoint.read(self.path, self.settings)
         if arrays is None:
             return
         progress = json.loads(str(arrays["progress"]))
@@ -263,11 +264,11 @@ class Keeper(keras.callbacks.Callback):
                 variable.assign(arrays[f"{name}_{index}"])
         for name in ("epoch", "history", "stopped", "finished"):
             setattr(self, name, progress[name])
-        self.remembered = progress["callbacks"]
+        self.callback_states = progress["callbacks"]
         for key, value in arrays.items():  # in the order in which they were written
             if key.startswith("callback/"):
                 _, index, name, _ = key.split("/")
-                self.remembered[int(index)][1].setdefault(name, []).append(value)
+                self.callback_states[int(index)][1].setdefault(name, []).append(value)
 
     def _state(self) -> dict[str, list[keras.Variable]]:
         return {"weight": self.trained.weights, "optimizer": self.trained.optimizer.variables}

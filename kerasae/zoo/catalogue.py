@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerasae import presets as store
-from kerasae.storage.places import printable, shown
+from kerasae.storage.places import as_line, printable
 
 
 class Measured(NamedTuple):
@@ -145,7 +145,7 @@ def _check(found: dict[str, Any], path: Path) -> None:
         if key not in found:
             defects.append(f"`{key}` is missing, expected {expected}.")
         elif not accepts(found[key]):
-            defects.append(f"`{key}` is {shown(found[key])}, expected {expected}.")
+            defects.append(f"`{key}` is {as_line(found[key])}, expected {expected}.")
     if defects:
         raise ValueError(f"`{path}` is broken: {' '.join(defects)}")
 

@@ -322,10 +322,10 @@ def test_two_layers_of_noise_draw_apart(x):
     noise = [keras.layers.GaussianNoise(1.0), keras.layers.GaussianNoise(1.0)]
     model = Autoencoder(*nets.mlp((6,), 3, units=()), corruption=keras.Sequential(noise))
     batches = resume.Batches((x, None, None), 16, seed=3, phase=1)
-    keeper = resume.Keeper(model, batches, [], None, {})
+    checkpointer = resume.Checkpointer(model, batches, [], None, {})
     starts = set()
     for epoch in range(2):
-        keeper.set_epoch(epoch)
+        checkpointer.set_epoch(epoch)
         for state in random_states(model):
             starts.add(tuple(keras.ops.convert_to_numpy(state).tolist()))
     assert len(starts) == 4
