@@ -32,14 +32,14 @@ def nearest(
         raise ValueError(f"`count` is {count}, expected at most {len(training)}, as in `training`.")
     indices, distances = [], []
     for start, squares in pairs.squared_distances(samples, training):
-        found = np.argpartition(squares, count - 1, axis=1)[:, :count]
+        candidates = np.argpartition(squares, count - 1, axis=1)[:, :count]
         # Computed again from differences, because a copy then has distance 0.
-        chunk = samples[start : start + len(found)]
+        chunk = samples[start : start + len(candidates)]
         exact = np.stack(
-            [np.linalg.norm(chunk - training[column], axis=1) for column in found.T], axis=1
+            [np.linalg.norm(chunk - training[column], axis=1) for column in candidates.T], axis=1
         )
         order = np.argsort(exact, axis=1, kind="stable")
-        indices.append(np.take_along_axis(found, order, axis=1))
+        indices.append(np.take_along_axis(candidates, order, axis=1))
         distances.append(np.take_along_axis(exact, order, axis=1))
     return np.concatenate(indices), np.concatenate(distances)
 

@@ -24,13 +24,13 @@ def named(name: str, values: Any, count: int) -> dict[str, np.ndarray]:
             f"`{name}` is of type {type(values).__name__}, expected names to values, as a split's "
             "`factors` are."
         )
-    found = {}
+    factors = {}
     for key, value in values.items():
-        value = checks.to_numpy(called := f"{name}[{key!r}]", value)
+        value = checks.to_numpy(argument := f"{name}[{key!r}]", value)
         if value.shape != (count,):
-            raise ValueError(f"`{called}` has shape {value.shape}, expected {(count,)}.")
-        found[key] = value
-    return found
+            raise ValueError(f"`{argument}` has shape {value.shape}, expected {(count,)}.")
+        factors[key] = value
+    return factors
 
 
 def is_category(values: np.ndarray) -> bool:

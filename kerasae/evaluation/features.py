@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import arguments, derivatives, internals
+from kerasae.engine import arguments, derivatives, graphs, internals
 from kerasae.evaluation.pairs import vectors
 
 
@@ -85,8 +85,8 @@ def most_exciting(
 
     >>> from kerasae import nets
     >>> encoder = nets.mlp_encoder((8, 8, 1), 5, units=(), code_activation="sigmoid")
-    >>> found = most_exciting(encoder)
-    >>> found.shape, bool(np.abs(found - first_layer_features(encoder)).max() < 1e-2)
+    >>> inputs = most_exciting(encoder)
+    >>> inputs.shape, bool(np.abs(inputs - first_layer_features(encoder)).max() < 1e-2)
     ((5, 8, 8, 1), True)
     """
     shape = _input_shape(encoder, input_shape)
@@ -100,16 +100,16 @@ def most_exciting(
     generator = np.random.default_rng(checks.whole_number("seed", seed, least=0))
     points = generator.normal(size=(len(units) * starts, *shape))
     targets = np.repeat(units, starts)
-    found, heights = [], []
+    inputs, heights = [], []
     for start in range(0, len(points), checks.whole_number("batch_size", batch_size)):
         batch = slice(start, start + batch_size)
         ends, height = _climb(function, points[batch], targets[batch], steps)
-        found.append(ends)
+        inputs.append(ends)
         heights.append(height)
-    found = np.concatenate(found).reshape(len(units), starts, *shape)
+    inputs = np.concatenate(inputs).reshape(len(units), starts, *shape)
     order = np.argsort(-np.concatenate(heights).reshape(len(units), starts), axis=1, kind="stable")
-    found = found[np.arange(len(units))[:, None], order]
-    return found if every_start else found[:, 0]
+    inputs = inputs[np.arange(len(units))[:, None], order]
+    return inputs if every_start else inputs[:, 0]
 
 
 class ActivationStatistics(NamedTuple):
@@ -254,7 +254,7 @@ _ACTIVATE_LAST = (
 
 def _before_last_activation(encoder: keras.Model) -> keras.Model:
     """Return the encoder without its last activation, if that is known to rise."""
-    if not getattr(encoder, "inputs", None):
+    if not graphs.is_built(encoder):
         return encoder
     layer, (source, *_) = internals.origin(encoder.outputs[0])
     if not isinstance(layer, _ACTIVATE_LAST) or layer.activation not in _RISING:
@@ -282,7 +282,7 @@ def _input_shape(encoder: keras.Model, shape: Any) -> tuple[int, ...]:
     arguments.network("encoder", encoder)
     if shape is not None:
         return checks.sizes("input_shape", shape)
-    known = tuple(encoder.input_shape[1:]) if getattr(encoder, "inputs", None) else None
+    known = tuple(encoder.input_shape[1:]) if graphs.is_built(encoder) else None
     if known is None or None in known:
         raise ValueError(f"`encoder` takes inputs of shape {known}, expected sizes that are known.")
     return known

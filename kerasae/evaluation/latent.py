@@ -124,8 +124,8 @@ def aggregated_moments(
     checks.check_array("means", means, (None,))
     means, log_variances = means.astype(np.float64), log_variances.astype(np.float64)
     centred = means - means.mean(axis=0)
-    spread = np.diag(np.exp(log_variances).mean(axis=0))
-    return means.mean(axis=0), centred.T @ centred / len(means) + spread
+    within = np.diag(np.exp(log_variances).mean(axis=0))
+    return means.mean(axis=0), centred.T @ centred / len(means) + within
 
 
 def variance_explained(
@@ -151,8 +151,8 @@ def variance_explained(
 
     >>> slant, width = np.random.default_rng(0).uniform(-1, 1, size=(2, 400))
     >>> codes = np.stack([slant**3, slant - 1], axis=1)
-    >>> found = variance_explained(codes, {"slant": slant, "width": width})
-    >>> found["slant"] > 0.99, abs(found["width"]) < 0.1
+    >>> explained = variance_explained(codes, {"slant": slant, "width": width})
+    >>> explained["slant"] > 0.99, abs(explained["width"]) < 0.1
     (True, True)
     """
     codes, factors = _codes_and_factors(codes, factors)
@@ -170,10 +170,11 @@ def variance_explained(
     owner = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
     targets = np.hstack(parts)
     mean = targets[fit].mean(axis=0)
-    found = _kernel_ridge(codes[fit], targets[fit] - mean, codes[test], owner) + mean
-    left, all_of_it = (np.sum((targets[test] - guess) ** 2, axis=0) for guess in (found, mean))
+    predictions = _kernel_ridge(codes[fit], targets[fit] - mean, codes[test], owner) + mean
+    residual = np.sum((targets[test] - predictions) ** 2, axis=0)
+    total = np.sum((targets[test] - mean) ** 2, axis=0)
     return {
-        name: float(1 - left[owner == factor].sum() / all_of_it[owner == factor].sum())
+        name: float(1 - residual[owner == factor].sum() / total[owner == factor].sum())
         for factor, name in enumerate(factors)
     }
 
@@ -226,10 +227,10 @@ def mutual_information_gap(
     for name, values in factors.items():
         values = values if is_category(values) else _binned(values.astype(np.float64), bins)
         values = np.unique(values, return_inverse=True)[1]
-        told = np.array([_mutual_information(unit, values) for unit in units])
-        information[name] = told / _mutual_information(values, values)  # I(v; v) = H(v)
-    ranked = {name: np.sort(told)[::-1] for name, told in information.items()}
-    gaps = {name: float(told[0] - told[1]) for name, told in ranked.items()}
+        nats = np.array([_mutual_information(unit, values) for unit in units])
+        information[name] = nats / _mutual_information(values, values)  # I(v; v) = H(v)
+    ranked = {name: np.sort(shares)[::-1] for name, shares in information.items()}
+    gaps = {name: float(shares[0] - shares[1]) for name, shares in ranked.items()}
     return InformationGap(float(np.mean(list(gaps.values()))), gaps, information)
 
 
@@ -241,29 +242,29 @@ def _kernel_ridge(
     The leave-one-out residuals are (K + λI)⁻¹ Y / diag (K + λI)⁻¹ (Rasmussen & Williams, "Gaussian
     processes for machine learning", 2006, section 5.4.2).
     """
-    centre, spread = codes.mean(axis=0), codes.std(axis=0)
+    centre, stddev = codes.mean(axis=0), codes.std(axis=0)
     codes, new_codes = codes - centre, new_codes - centre
     # Gaussian kernels use unscaled codes, so that near-constant units stay negligible. The linear
     # kernel standardizes them, because no scale matters to a linear function.
-    scale = np.where(spread > 1e-7 * spread.max(), spread, np.inf)
+    scale = np.where(stddev > 1e-7 * stddev.max(), stddev, np.inf)
     kernels = [lambda a, b: (a / scale) @ (b / scale).T / codes.shape[1]]
-    size = 2 * np.sum(spread**2)  # the mean squared distance between two codes
+    size = 2 * np.sum(stddev**2)  # the mean squared distance between two codes
     if size > 0:
         lengths = np.array([0.1, 0.3, 1.0, 3.0]) ** 2 * size
         kernels += [lambda a, b, s=s: np.exp(-_squares(a, b) / (2 * s)) for s in lengths]
     best = np.full(owner.max() + 1, np.inf)
-    found = np.zeros((len(new_codes), len(owner)))
+    predictions = np.zeros((len(new_codes), len(owner)))
     for kernel in kernels:
-        known, new = kernel(codes, codes), kernel(new_codes, codes)
+        gram, new = kernel(codes, codes), kernel(new_codes, codes)
         for ridge in len(codes) * np.array([1e-7, 1e-5, 1e-3, 1e-1]):
-            inverse = np.linalg.inv(known + ridge * np.eye(len(codes)))
+            inverse = np.linalg.inv(gram + ridge * np.eye(len(codes)))
             weights = inverse @ targets
             residuals = weights / np.diag(inverse)[:, None]
             errors = np.bincount(owner, np.sum(residuals**2, axis=0))
             better = (errors < best)[owner]
             best = np.minimum(errors, best)
-            found[:, better] = new @ weights[:, better]
-    return found
+            predictions[:, better] = new @ weights[:, better]
+    return predictions
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -68,8 +68,8 @@ def log_likelihood(
     >>> networks = nets.mlp((8, 8, 1), 2, (32,), posterior="diagonal")
     >>> model = VariationalAutoencoder(*networks)
     >>> x = np.random.default_rng(0).random((10, 8, 8, 1), dtype="float32")
-    >>> found = log_likelihood(model, x, samples=100)
-    >>> found.values.shape, bool(found.errors.max() < 1)
+    >>> estimate = log_likelihood(model, x, samples=100)
+    >>> estimate.values.shape, bool(estimate.errors.max() < 1)
     ((10,), True)
     """
     x = _checked(model, "log_weights", x)
@@ -136,20 +136,20 @@ def elbo(
     >>> networks = nets.mlp((8, 8, 1), 2, (32,), posterior="diagonal")
     >>> model = VariationalAutoencoder(*networks)
     >>> x = np.random.default_rng(0).random((10, 8, 8, 1), dtype="float32")
-    >>> found = elbo(model, x)
-    >>> third = found.reconstruction - found.information - found.marginal_kl
-    >>> bool(abs(found.elbo - third) < 1e-3), bool(found.information <= math.log(10))
+    >>> bound = elbo(model, x)
+    >>> third = bound.reconstruction - bound.information - bound.marginal_kl
+    >>> bool(abs(bound.elbo - third) < 1e-3), bool(bound.information <= math.log(10))
     (True, True)
     """
     x = _checked(model, "log_densities", x)
-    drawn = _draws(model.log_densities, x, samples, batch_size, seed)
-    z, *densities = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    draws = _draws(model.log_densities, x, samples, batch_size, seed)
+    z, *densities = (np.concatenate(parts) for parts in zip(*draws, strict=True))
     likelihood, prior, posterior = (log_p.astype("float64") for log_p in densities)
     aggregated = _log_aggregated(model, x, z, batch_size)
-    each = (likelihood + prior - posterior).mean(axis=0)
+    bounds = (likelihood + prior - posterior).mean(axis=0)
     return Bound(
-        elbo=float(each.mean()),
-        standard_error=_standard_error(each),
+        elbo=float(bounds.mean()),
+        standard_error=_standard_error(bounds),
         reconstruction=float(likelihood.mean()),
         kl=float((posterior - prior).mean()),
         entropy=float(-posterior.mean()),

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import derivatives
+from kerasae.engine import derivatives, graphs
 from kerasae.evaluation import pairs
 
 Encoder = Callable[[Any], Any]
@@ -60,15 +60,15 @@ def tangents(encoder: Encoder, x: np.ndarray, count: int, batch_size: int = 16) 
     >>> np.abs(tangents(lambda x: x * ops.array([1.0, 3.0, 2.0]), x, 2)).tolist()
     [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]
     """
-    found, count = [], checks.whole_number("count", count)
+    directions, count = [], checks.whole_number("count", count)
     for jacobian in _jacobians(encoder, x, batch_size):
         if count > min(jacobian.shape[1:]):
             raise ValueError(
                 f"`count` is {count}, expected at most {min(jacobian.shape[1:])}: a Jacobian of "
                 f"shape {jacobian.shape[1:]} has no more singular vectors."
             )
-        found.append(np.linalg.svd(jacobian, full_matrices=False).Vh[:, :count])
-    return np.concatenate(found).reshape(-1, count, *np.shape(x)[1:])
+        directions.append(np.linalg.svd(jacobian, full_matrices=False).Vh[:, :count])
+    return np.concatenate(directions).reshape(-1, count, *np.shape(x)[1:])
 
 
 def participation_ratio(singular_values: np.ndarray) -> np.ndarray:
@@ -143,10 +143,10 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """
     checks.same_shape("codes", codes, "moved", moved)
     codes, moved = pairs.vectors("codes", codes), pairs.vectors("moved", moved)
-    spread = np.sqrt(np.mean(np.sum((codes - codes.mean(0)) ** 2, axis=1)))
-    if spread == 0:
+    scale = np.sqrt(np.mean(np.sum((codes - codes.mean(0)) ** 2, axis=1)))
+    if scale == 0:
         raise ValueError("`codes` are all the same, expected codes that have a spread.")
-    return np.linalg.norm(moved - codes, axis=1) / spread
+    return np.linalg.norm(moved - codes, axis=1) / scale
 
 
 def _jacobians(encoder: Encoder, x: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -163,7 +163,7 @@ def _points(encoder: Any, name: str, x: Any) -> np.ndarray:
             f"`encoder` is of type {type(encoder).__name__}, expected a Keras model or a function "
             "of a batch."
         )
-    shape = encoder.input_shape[1:] if getattr(encoder, "inputs", None) else None
+    shape = encoder.input_shape[1:] if graphs.is_built(encoder) else None
     return checks.to_numpy(name, x, shape).astype("float32")
 
 

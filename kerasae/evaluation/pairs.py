@@ -51,7 +51,7 @@ def squared_distances(
 
     Example:
 
-    >>> [(start, found.tolist()) for start, found in squared_distances(np.zeros((1, 2)), np.eye(2))]
+    >>> [(start, part.tolist()) for start, part in squared_distances(np.zeros((1, 2)), np.eye(2))]
     [(0, [[1.0, 1.0]])]
     """
     centre = y.mean(axis=0)  # a difference of squares loses fewer digits near 0

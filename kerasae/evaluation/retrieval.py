@@ -127,10 +127,10 @@ class Index:
         Returns:
             Indices into the database and distances, both `(m, k)`.
         """
-        self._enough("k", k, queries)
+        self._check_count("k", k, queries)
         if not self.binary:
-            wanted = None if queries is None else self._prepared("queries", queries)
-            distances, indices = self._sklearn().kneighbors(wanted, n_neighbors=k)
+            vectors = None if queries is None else self._prepared("queries", queries)
+            distances, indices = self._sklearn().kneighbors(vectors, n_neighbors=k)
             return indices, distances
         indices, distances = [], []
         for _, chunk in self._distances(queries):
@@ -152,7 +152,7 @@ class Index:
             queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
             query_labels: Labels of the queries, `(m,)`, if there are queries.
         """
-        self._enough("k", k, queries)
+        self._check_count("k", k, queries)
         ranked = self._ranked(labels, queries, query_labels)
         shares = [np.mean((relatives / size)[:, :k], axis=1) for size, relatives, _, _ in ranked]
         return float(np.mean(np.concatenate(shares)))
@@ -169,18 +169,18 @@ class Index:
             queries: Codes `(m, …)`, or `None` for the database itself, without each code itself.
             query_labels: Labels of the queries, `(m,)`, if there are queries.
         """
-        found = []
+        precisions = []
         for size, relatives, before, earlier in self._ranked(labels, queries, query_labels):
             rank = np.arange(size.shape[1]) + 1  # p + i
             place = rank - before - 1  # i − 1
             hits = earlier + 1 + place * (relatives - 1) / np.maximum(size - 1, 1)
             sums = np.sum(relatives / size * hits / rank, axis=1)
             total = np.rint(np.sum(relatives / size, axis=1))  # relatives of the query
-            found.append(sums[total > 0] / total[total > 0])
-        found = np.concatenate(found)
-        if len(found) == 0:
+            precisions.append(sums[total > 0] / total[total > 0])
+        precisions = np.concatenate(precisions)
+        if len(precisions) == 0:
             raise ValueError("`labels` give no query a relative, expected some equal labels.")
-        return float(np.mean(found))
+        return float(np.mean(precisions))
 
     def _ranked(
         self, labels: Any, queries: Any, query_labels: Any
@@ -211,16 +211,16 @@ class Index:
         If the database is the query, the distance of a code to itself is larger than all others.
         """
         codes = self._codes
-        wanted = codes if queries is None else self._prepared("queries", queries)
+        vectors = codes if queries is None else self._prepared("queries", queries)
         if self.binary:
-            chunks = _hamming_distances(wanted, codes, np.min_scalar_type(self._furthest))
+            chunks = _hamming_distances(vectors, codes, np.min_scalar_type(self._furthest))
         else:
-            chunks = pairs.squared_distances(wanted.astype(np.float64), codes.astype(np.float64))
-        for start, found in chunks:
+            chunks = pairs.squared_distances(vectors.astype(np.float64), codes.astype(np.float64))
+        for start, distances in chunks:
             if queries is None:
-                rows = np.arange(len(found))
-                found[rows, start + rows] = self._furthest
-            yield start, found
+                rows = np.arange(len(distances))
+                distances[rows, start + rows] = self._furthest
+            yield start, distances
 
     def _prepared(self, name: str, codes: Any) -> np.ndarray:
         """Return codes as vectors, of real numbers or of words of packed bits."""
@@ -237,7 +237,7 @@ class Index:
         word = min(8, 1 << (packed.shape[1] - 1).bit_length())  # bytes to compare at once
         return np.pad(packed, ((0, 0), (0, -packed.shape[1] % word))).view(f"u{word}")
 
-    def _enough(self, name: str, k: int, queries: Any) -> None:
+    def _check_count(self, name: str, k: int, queries: Any) -> None:
         most = len(self) - (queries is None)
         if checks.whole_number(name, k) > most:
             raise ValueError(f"`{name}` is {k}, expected at most {most}, the codes to choose from.")
@@ -284,10 +284,10 @@ def _hamming_distances(
     rows = max(1, pairs.NUMBERS // len(b))
     for start in range(0, len(a), rows):
         chunk = a[start : start + rows]
-        found = np.zeros((len(chunk), len(b)), dtype)
+        distances = np.zeros((len(chunk), len(b)), dtype)
         for word in range(chunk.shape[1]):
-            found += _ones(chunk[:, None, word] ^ b[None, :, word])
-        yield start, found
+            distances += _ones(chunk[:, None, word] ^ b[None, :, word])
+        yield start, distances
 
 
 def _ones(words: np.ndarray) -> np.ndarray:

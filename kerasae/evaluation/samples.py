@@ -105,10 +105,11 @@ def two_sample(
     splits = [np.arange(len(x))]
     for _ in range(checks.whole_number("permutations", permutations)):
         splits.append(rng.permutation(count)[: len(x)])
-    found, *mixed = _distances(x, y, similarity, splits)
-    reached = np.sum(np.array(mixed) >= found - 1e-12 * abs(found))  # a split may be the sets again
+    original, *mixed = _distances(x, y, similarity, splits)
+    # A split may be the sets again.
+    reached = np.sum(np.array(mixed) >= original - 1e-12 * abs(original))
     return TwoSample(
-        distance=float(found),
+        distance=float(original),
         chance=float(np.quantile(mixed, 0.95)),
         p_value=float((1 + reached) / (1 + permutations)),
     )
@@ -217,7 +218,7 @@ def modes_covered(samples: np.ndarray, centres: np.ndarray, radius: float, least
     """
     radius, least = checks.not_negative("radius", radius), checks.whole_number("least", least)
     samples, centres = pairs.pair("samples", samples, "centres", centres)
-    mode, distance = (found[:, 0] for found in copies.nearest(samples, centres))
+    mode, distance = (column[:, 0] for column in copies.nearest(samples, centres))
     counts = np.bincount(mode[distance <= radius], minlength=len(centres))
     return Modes(int(np.sum(counts >= least)), counts, float(np.mean(distance <= radius)))
 
@@ -229,12 +230,12 @@ def _distances(
 
     A split is the indices of a. If k is −‖x − y‖, this is the energy distance.
     """
-    both, n, m = np.concatenate([x, y]), len(x), len(y)
-    inside = np.zeros((len(both), len(splits)))
+    pooled, n, m = np.concatenate([x, y]), len(x), len(y)
+    inside = np.zeros((len(pooled), len(splits)))
     for column, split in enumerate(splits):
         inside[split, column] = 1
     total, to_a, within = 0.0, 0.0, 0.0
-    for start, squares in pairs.squared_distances(both, both, later=True):
+    for start, squares in pairs.squared_distances(pooled, pooled, later=True):
         k = np.triu(similarity(squares), 1)  # each pair once, and no sample with itself
         rows = inside[start : start + len(k)]
         sums = k @ inside[start:]

@@ -70,12 +70,12 @@ def features(
     """
     if isinstance(network, keras.Model):
         images = checks.to_numpy("images", images)
-        found = predictions(network, images, batch_size)
-        if not (hasattr(found, "shape") and len(found.shape) == 2):
+        outputs = predictions(network, images, batch_size)
+        if not (hasattr(outputs, "shape") and len(outputs.shape) == 2):
             raise ValueError(
                 "`network` gives no array (n, size), expected a vector for each image."
             )
-        return found
+        return outputs
     return _outputs(images, checks.one_of("network", network, NAMES), batch_size)["features"]
 
 
@@ -96,13 +96,13 @@ def attributes(
     Example:
 
     >>> from kerasae.datasets import faces
-    >>> told = attributes(faces.render({"smile": [-1.0, 1.0], "glasses": [0, 1]}) / 255)
-    >>> (told["smile"] > 0).tolist(), told["glasses"].argmax(axis=1).tolist()
+    >>> factors = attributes(faces.render({"smile": [-1.0, 1.0], "glasses": [0, 1]}) / 255)
+    >>> (factors["smile"] > 0).tolist(), factors["glasses"].argmax(axis=1).tolist()
     ([False, True], [0, 1])
     """
-    told = _outputs(images, checks.one_of("network", network, NAMES), batch_size)
-    told.pop("features")
-    return {name: value[:, 0] if value.shape[1] == 1 else value for name, value in told.items()}
+    outputs = _outputs(images, checks.one_of("network", network, NAMES), batch_size)
+    outputs.pop("features")
+    return {name: value[:, 0] if value.shape[1] == 1 else value for name, value in outputs.items()}
 
 
 def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.ndarray]:
@@ -113,5 +113,5 @@ def _outputs(images: np.ndarray, name: str, batch_size: int) -> dict[str, np.nda
         images = images.reshape(-1, height, 2, width, 2, channels).mean(axis=(2, 4))
     checks.check_array("images", images, (height, width, channels), unit_interval=True)
     size = checks.whole_number("batch_size", batch_size)
-    found = predictions(model, images.astype("float32"), size)
-    return {key: found[key] for key in model.output}  # Keras sorts them on one backend
+    outputs = predictions(model, images.astype("float32"), size)
+    return {key: outputs[key] for key in model.output}  # Keras sorts them on one backend

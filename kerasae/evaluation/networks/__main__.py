@@ -19,7 +19,7 @@ RECIPES = {
 }
 
 
-def network(train: datasets.Split, told: tuple[str, ...]) -> keras.Model:
+def network(train: datasets.Split, factors: tuple[str, ...]) -> keras.Model:
     """Return an untrained network: images to `features` and, by name, predictions of factors."""
     x = inputs = keras.Input(train.x.shape[1:])
     for channels in FILTERS:
@@ -27,7 +27,7 @@ def network(train: datasets.Split, told: tuple[str, ...]) -> keras.Model:
     features = layers.Dense(FEATURES, name="features")(layers.Flatten()(x))
     x = layers.ReLU()(features)
     outputs = {"features": features}
-    for name in told:
+    for name in factors:
         values = train.factors[name]
         if is_category(values):
             head = layers.Dense(int(values.max()) + 1, "softmax", name=name)
@@ -40,22 +40,24 @@ def network(train: datasets.Split, told: tuple[str, ...]) -> keras.Model:
 
 def make(name: str, images: int, epochs: int, batch_size: int = 64) -> keras.Model:
     """Train a network and print the quality of its predictions on new images."""
-    data, size, told = RECIPES[name]
+    data, size, factors = RECIPES[name]
     keras.utils.set_random_seed(0)
     train, test = datasets.load(data, train=images, test=images // 10, size=size)
-    model = network(train, told)
-    learner = keras.Model(model.inputs, {key: model.output[key] for key in told})
-    category = {key: is_category(train.factors[key]) for key in told}
+    model = network(train, factors)
+    learner = keras.Model(model.inputs, {key: model.output[key] for key in factors})
+    category = {key: is_category(train.factors[key]) for key in factors}
     learner.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-images // batch_size))
         ),
-        loss={key: "sparse_categorical_crossentropy" if category[key] else "mse" for key in told},
+        loss={
+            key: "sparse_categorical_crossentropy" if category[key] else "mse" for key in factors
+        },
         loss_weights={
-            key: 1.0 if category[key] else float(1 / train.factors[key].var()) for key in told
+            key: 1.0 if category[key] else float(1 / train.factors[key].var()) for key in factors
         },
     )
-    targets = {key: train.factors[key] for key in told}
+    targets = {key: train.factors[key] for key in factors}
     learner.fit(train.x, targets, batch_size=batch_size, epochs=epochs, verbose=2)
     for key, value in learner.predict(test.x, verbose=0).items():
         truth = test.factors[key]
