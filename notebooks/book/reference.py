@@ -39,6 +39,7 @@ MODULES = {
         "evaluation.networks",
         "evaluation.retrieval",
         "evaluation.arithmetic",
+        "interpolation",
         "evaluation.samples",
         "evaluation.copies",
         "engine.derivatives",

@@ -37,10 +37,10 @@ def index() -> str:
     total = sum(len(entry["claims"]) for entry in LEDGER.values())
     parts = [
         "# The course",
-        f"{len(LEDGER)} executable notebooks, one for each topic of the slides, with {total} "
-        "claims. A claim is a sentence of the slides made executable: a cell that computes, and "
-        "fails where the sentence is false. Where a slide's sentence turned out to be false or "
-        f"misprinted, it was restated: [errata](ERRATA.md). {NOTICE}",
+        f"The course has {len(LEDGER)} executable notebooks, one for each topic of the slides, "
+        f"with {total} claims. A claim is a sentence of the slides with a cell that computes it: "
+        "the cell fails if the sentence is false. A sentence of the slides that is false or "
+        f"misprinted is restated: [errata](ERRATA.md). {NOTICE}",
         "**Decks.** A *Autoencoder*, B *Chapter 14* (variational, conditional, adversarial; "
         "denoising, sparse, contractive), C *Goodfellow notes*, D *Autoencoders* (stacked, "
         "convolutional, generating), E *Lecture 5* (from 8-3-8 to GANs).",

@@ -4,7 +4,7 @@
     python tests/faults/fill.py train reproduce --fills 8           some of them
 
 The cases are those of `kill.py`. Each run writes to a small disk of its own, a tmpfs, which only
-root can mount. A file takes all of it but a random number of bytes, from the begin or from a random
+root can mount. A file takes all of it but a random number of bytes, from the start or from a random
 moment on. Only runs that fail for want of room count. A run must fail in one sentence and leave no
 unfinished files; with the file gone, the same command must end as an undisturbed run, bit for bit.
 """
@@ -149,7 +149,7 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError):
         print("A tmpfs cannot be mounted, expected Linux and the rights of root.", file=sys.stderr)
         return 1
-    heads = "case | backend | from the begin on | with a checkpoint | fills | as undisturbed"
+    heads = "case | backend | full at the start | with a checkpoint | fills | equal to undisturbed"
     return kill.table(__doc__, "fills", heads, chains)
 
 

@@ -322,5 +322,5 @@ def table(document: str, what: str, heads: str, row: Callable[..., list]) -> int
 
 
 if __name__ == "__main__":
-    heads = "case | backend | kills | with a checkpoint | chains | as undisturbed"
+    heads = "case | backend | kills | with a checkpoint | chains | equal to undisturbed"
     sys.exit(table(__doc__, "kills", heads, chains))
