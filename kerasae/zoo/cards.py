@@ -92,19 +92,19 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         recipe: Recipe of the preset.
     """
     measures = [
-        f"| {escaped(name)} | {found.value:.4g} | ± {found.tolerance:.2g} | {escaped(found.unit)} |"
-        for name, found in entry.measures.items()
+        f"| {escaped(name)} | {value:.4g} | ± {tolerance:.2g} | {escaped(unit)} |"
+        for name, (value, tolerance, unit) in entry.measures.items()
     ]
-    shown = [
+    pictures = [
         line
         for name, draw in recipe.pictures.items()
-        for says in [draw.__doc__.splitlines()[0]]
-        for line in (f"![{says}]({name}.png)", "", f"*{says}*", "")
+        for caption in [draw.__doc__.splitlines()[0]]
+        for line in (f"![{caption}]({name}.png)", "", f"*{caption}*", "")
     ]
-    made = escaped(" · ".join(f"{name} {number}" for name, number in entry.versions.items()))
+    versions = escaped(" · ".join(f"{name} {number}" for name, number in entry.versions.items()))
     options = "" if entry.budget == "full" else f" --budget {entry.budget}"
     options += f" --seed {entry.seed}" if entry.seed else ""
-    again = f"python -m kerasae train {shlex.quote(entry.name)}{options}"
+    command = f"python -m kerasae train {shlex.quote(entry.name)}{options}"
     lines = [
         f"# {escaped(entry.name)}",
         "",
@@ -116,7 +116,7 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         f"model = {entry.model}.from_preset({json.dumps(entry.name, ensure_ascii=False)})",
         "```",
         "",
-        *shown,
+        *pictures,
         f"Measured on the test images of {entry.dataset}; another backend may differ by the",
         "tolerance.",
         "",
@@ -129,12 +129,12 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
         f"| model | `{entry.model}`, {entry.parameters:,} numbers, {entry.bytes / 1e6:.2f} MB |",
         f"| data | {entry.dataset}, {entry.images:,} images |",
         f"| training | {entry.epochs} epochs, {entry.seconds:.0f} s, seed {entry.seed} |",
-        f"| made with | {made} |",
+        f"| made with | {versions} |",
         f"| paper | {escaped(entry.paper)} |",
         "",
         "Made, and made again, by",
         "",
-        f"    KERAS_BACKEND={entry.backend} {again}",
+        f"    KERAS_BACKEND={entry.backend} {command}",
         "",
         "![The training curve](training.png)",
         "",

@@ -47,8 +47,8 @@ class Preset(NamedTuple):
     @property
     def headline(self) -> str:
         """Return the first measure, with its value."""
-        name, found = next(iter(self.measures.items()))
-        return f"{name} {found}"
+        name, measure = next(iter(self.measures.items()))
+        return f"{name} {measure}"
 
 
 def _text(value: Any) -> bool:
@@ -124,28 +124,28 @@ def preset(name: str | Path) -> Preset:
         ValueError: If no recipe made it, or its `metadata.json` is incomplete.
     """
     folder = store.find(name)
-    found = store.metadata(folder)
-    if "recipe" not in found:
+    about = store.metadata(folder)
+    if "recipe" not in about:
         raise ValueError(
             f"`{printable(str(name))}` was not made by a recipe, expected a preset of the zoo or "
             "one that `python -m kerasae train` has made."
         )
-    _check(found, folder / store.METADATA)
-    values = {key: _printable(found[key]) for key in Preset._fields if key in found}
-    values["measures"] = {key: Measured(**said) for key, said in values["measures"].items()}
+    _check(about, folder / store.METADATA)
+    values = {key: _printable(about[key]) for key in Preset._fields if key in about}
+    values["measures"] = {key: Measured(**measure) for key, measure in values["measures"].items()}
     size = (folder / store.WEIGHTS).stat().st_size
-    values |= {"parameters": found["parameter_count"], "bytes": size}
+    values |= {"parameters": about["parameter_count"], "bytes": size}
     return Preset(**values)
 
 
-def _check(found: dict[str, Any], path: Path) -> None:
+def _check(about: dict[str, Any], path: Path) -> None:
     """Check that `metadata.json` has all parts of an entry; each defect is one sentence."""
     defects = []
     for key, (accepts, expected) in EXPECTED.items():
-        if key not in found:
+        if key not in about:
             defects.append(f"`{key}` is missing, expected {expected}.")
-        elif not accepts(found[key]):
-            defects.append(f"`{key}` is {as_line(found[key])}, expected {expected}.")
+        elif not accepts(about[key]):
+            defects.append(f"`{key}` is {as_line(about[key])}, expected {expected}.")
     if defects:
         raise ValueError(f"`{path}` is broken: {' '.join(defects)}")
 

@@ -74,10 +74,10 @@ def train(name: str, dataset: str | None, budget: str, seed: int, output: Path) 
     print(flush=True)
     made = make(recipe, data, output / preset, budget, seed, _verbose())
     for measure, value in made.measures.items():
-        said = ""
+        comparison = ""
         if shipped and measure in shipped.measures:
-            said = f", the zoo's {shipped.measures[measure].value:.4g}"
-        print(f"{measure}: {value}{said}")
+            comparison = f", the zoo's {shipped.measures[measure].value:.4g}"
+        print(f"{measure}: {value}{comparison}")
     print(f'{made.model}.from_preset("{output / preset}")')
 
 
@@ -140,8 +140,8 @@ def evaluate(name: str, dataset: str | None) -> None:
     for measure, (value, holds) in measured.items():
         line = f"{measure}: {value}"
         if same:
-            said = entry.measures[measure]
-            line += f", the card says {said.value:.4g} ± {said.tolerance:.2g}"
+            expected = entry.measures[measure]
+            line += f", the card says {expected.value:.4g} ± {expected.tolerance:.2g}"
             line += "" if holds else ": NOT THE SAME"
         print(line)
     if same and not all(holds for _, holds in measured.values()):
@@ -174,9 +174,10 @@ def reproduce(name: str | None, budget: str, seed: int, output: Path) -> None:
         print(f"{result.title}\n{result.setting}", flush=True)
         entry = runs.run(result, output / key, budget, seed, _verbose())
         for number, ours in entry["numbers"].items():
-            said = result.published.get(number)
-            beside = f", {said.kind} {said.value:.5g} ({said.known})" if said else ""
-            print(f"{number}: {ours:.5g}{beside}")
+            comparison = ""
+            if reference := result.published.get(number):
+                comparison = f", {reference.kind} {reference.value:.5g} ({reference.known})"
+            print(f"{number}: {ours:.5g}{comparison}")
         print(f"{result.verdict([entry])}, see {output / key / pages.CARD}")
 
 

@@ -43,8 +43,8 @@ def negative_bound(inputs: Callable[[Split], Any]) -> Callable[[Any, Split], Mea
     def measure(model: Any, test: Split) -> Measured:
         if not model.compiled:
             model.compile()  # the bound needs no more
-        found = model.evaluate(*inputs(test), batch_size=500, verbose=0, return_dict=True)
-        return _share(found["loss"], 0.005, "nats")
+        logs = model.evaluate(*inputs(test), batch_size=500, verbose=0, return_dict=True)
+        return _share(logs["loss"], 0.005, "nats")
 
     return measure
 
@@ -65,7 +65,7 @@ def frechet(network: str) -> Callable[[Any, Split], Measured]:
     return measure
 
 
-def smile_kept(model: Any, test: Split) -> Measured:
+def smile_correlation(model: Any, test: Split) -> Measured:
     """Measure the correlation of true smiles with those that a network finds in the output."""
     read = networks.attributes(model.reconstruct(test.x), "faces")["smile"]
     return Measured(float(np.corrcoef(read, test.factors["smile"])[0, 1]), 0.01)

@@ -86,7 +86,7 @@ def attributes(model: Any, test: Split) -> "Figure":
     return plots.image_rows(rows, size=1.0)
 
 
-def way(model: Any, test: Split) -> "Figure":
+def interpolations(model: Any, test: Split) -> "Figure":
     """On the way from some z to others."""
     z = np.random.default_rng(1).normal(size=(2, 4, *model.code_shape)).astype("float32")
     path = model.interpolate(*z, steps=10)

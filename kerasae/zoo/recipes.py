@@ -325,7 +325,7 @@ def gan(train: Split, steps: int) -> GAN:
     paper='Radford et al., "Unsupervised representation learning with deep convolutional '
     'generative adversarial networks" (2015)',
     measures={"Fréchet distance": measures.frechet("faces")},
-    pictures={"samples": pictures.samples, "way": pictures.way},
+    pictures={"samples": pictures.samples, "way": pictures.interpolations},
     full=Budget(12_000, 30),
 )
 def dcgan_faces(train: Split, steps: int) -> GAN:
@@ -343,7 +343,7 @@ def dcgan_faces(train: Split, steps: int) -> GAN:
     paper=KINGMA,
     measures={
         "squared error": measures.squared_error,
-        "correlation of the smile with its reconstruction": measures.smile_kept,
+        "correlation of the smile with its reconstruction": measures.smile_correlation,
     },
     pictures={"attributes": pictures.attributes, "reconstructions": pictures.reconstructed},
     full=Budget(12_000, 60),
@@ -377,8 +377,8 @@ def find(name: str, dataset: str | None = None) -> tuple[Recipe, str, str]:
                 raise ValueError(f"`dataset` is {dataset!r}, expected {data!r} for {name!r}.")
             name, dataset = name.removesuffix(f"_{data}"), data
             break
-    found = RECIPES[checks.one_of("recipe", name, tuple(RECIPES))]
-    digits = found.data == "digits"
-    dataset = found.embedded if dataset is None else dataset
-    checks.one_of("dataset", dataset, DIGITS if digits else (found.data,))
-    return found, dataset, f"{name}_{dataset}" if digits else name
+    recipe = RECIPES[checks.one_of("recipe", name, tuple(RECIPES))]
+    digits = recipe.data == "digits"
+    dataset = recipe.embedded if dataset is None else dataset
+    checks.one_of("dataset", dataset, DIGITS if digits else (recipe.data,))
+    return recipe, dataset, f"{name}_{dataset}" if digits else name

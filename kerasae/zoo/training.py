@@ -113,7 +113,7 @@ class Recipe:
         count = None if dataset in REAL and train == self.full.images else train
         return datasets.load(dataset, train=count, size=self.size)
 
-    def asked(self, test: Split) -> Inputs:
+    def validation_inputs(self, test: Split) -> Inputs:
         """Return the inputs for validation and for `outputs`."""
         return (self.validation or self.inputs)(test)
 
@@ -198,7 +198,7 @@ def train(
         epochs=amount.epochs,
         batch_size=recipe.batch_size,
         folder=state,
-        validation_data=tuple(recipe.asked(test)),
+        validation_data=tuple(recipe.validation_inputs(test)),
         verbose=verbose,
     )
     folder = state / "preset"
@@ -233,17 +233,17 @@ def train(
 def is_of(folder: Path, recipe: Recipe, dataset: str, budget: str, seed: int) -> bool:
     """Return whether a run with these arguments has written the preset of a folder."""
     try:
-        found = presets.metadata(folder)
+        about = presets.metadata(folder)
     except (FileNotFoundError, ValueError):
         return False
-    asked = {
+    expected = {
         "recipe": recipe.name,
         "dataset": dataset,
         "budget": budget,
         "seed": seed,
         "backend": keras.backend.backend(),
     }
-    return all(found.get(key) == value for key, value in asked.items())
+    return all(about.get(key) == value for key, value in expected.items())
 
 
 def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[Measured, bool]]:
@@ -258,13 +258,13 @@ def evaluate(name: str | Path, recipe: Recipe, dataset: str) -> dict[str, tuple[
         For each measure by name, the number, and whether it agrees with the card.
     """
     folder = presets.find(name)
-    said = catalogue.preset(folder).measures
+    on_card = catalogue.preset(folder).measures
     model, test = presets.load(keras.Model, folder), recipe.load(dataset, train=1)[1]
-    found = {}
+    results = {}
     for key, measure in recipe.measures.items():
         measured = measure(model, test)
-        found[key] = measured, abs(measured.value - said[key].value) <= said[key].tolerance
-    return found
+        results[key] = measured, abs(measured.value - on_card[key].value) <= on_card[key].tolerance
+    return results
 
 
 def outputs(recipe: Recipe, model: Model) -> list[float]:
@@ -273,7 +273,7 @@ def outputs(recipe: Recipe, model: Model) -> list[float]:
         x = measures.drawn(model, 4)
     else:
         test = datasets.load(recipe.embedded, train=1, test=4, size=recipe.size)[1]
-        x = model.reconstruct(recipe.asked(test).x)
+        x = model.reconstruct(recipe.validation_inputs(test).x)
     flat = np.asarray(x, "float64").reshape(-1)
     # Spread over the images by a step that shares no factor with their sides.
     places = (np.arange(16) * 7919 + len(flat) // 3) % len(flat)

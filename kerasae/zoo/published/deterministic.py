@@ -181,10 +181,10 @@ def deep_autoencoder(work: Work) -> dict[str, float]:
         return model
 
     model = work.fit("deep", build, moved, epochs=epochs, batch_size=batch_size)
-    shown = work.test.per_class().x
+    examples = work.test.per_class().x
     mean, axes = principal_axes(train)
-    rows = {"original": shown, "autoencoder": model.reconstruct(shown)}
-    rows["PCA"] = projected(shown, mean, axes[:, :30])
+    rows = {"original": examples, "autoencoder": model.reconstruct(examples)}
+    rows["PCA"] = projected(examples, mean, axes[:, :30])
     work.picture = plots.image_rows(rows, "Thirty numbers an image")
     return {
         "30 numbers, autoencoder": squared_error(test, model.reconstruct(test)),

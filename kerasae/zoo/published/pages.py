@@ -50,10 +50,10 @@ def _numbers(result: Result, entries: Entries) -> list[str]:
     for name in entries[0]["numbers"]:
         ours = _ours(entries, name)
         runs = f"{np.median(ours):.5g} | {min(ours):.5g} to {max(ours):.5g} | {len(ours)} |"
-        said = result.published.get(name)
-        if said:
-            known = f"{said.known}; {said.note}" if said.note else said.known
-            beside.append(f"| {name} | {said.value:.5g} | {known} | {runs}")
+        reference = result.published.get(name)
+        if reference:
+            known = f"{reference.known}; {reference.note}" if reference.note else reference.known
+            beside.append(f"| {name} | {reference.value:.5g} | {known} | {runs}")
         else:
             alone.append(f"| {name} | {runs}")
     lines = []
@@ -87,10 +87,11 @@ def table(runs: list[tuple[Result, Entries]], link: str, kind: str) -> list[str]
         if result.kind != kind:
             continue
         first, verdict = f"[{result.title}]({link}/{result.name}/{CARD})", result.verdict(entries)
-        for name, said in result.published.items():
+        for name, reference in result.published.items():
             ours = np.median(_ours(entries, name))
             lines.append(
-                f"| {first} | {name} | {said.value:.5g} | {said.known} | {ours:.5g} | {verdict} |"
+                f"| {first} | {name} | {reference.value:.5g} | {reference.known} "
+                f"| {ours:.5g} | {verdict} |"
             )
             first = verdict = ""
     return lines

@@ -23,9 +23,9 @@ LABELS = {100: (13.47, 25.81), 600: (6.3, 11.44), 1000: (4.77, 10.7), 3000: (3.2
     setting="MNIST; 60,000 images without labels, of which 100 to 3000 get theirs, as many of each "
     "class; test error in per cent.",
     published={
-        f"{count} labels, {way}": Published(error, "memory", at_most=bound)
+        f"{count} labels, {kind}": Published(error, "memory", at_most=bound)
         for count, (pretrained, plain) in LABELS.items()
-        for way, error, bound in (("pretrained", pretrained, pretrained), ("plain", plain, None))
+        for kind, error, bound in (("pretrained", pretrained, pretrained), ("plain", plain, None))
     },
     trend=lambda ours: all(
         ours[f"{count} labels, pretrained"] < ours[f"{count} labels, plain"] for count in LABELS
@@ -61,23 +61,23 @@ def few_labels(work: Work) -> dict[str, float]:
     ours, steps = {}, work.amount(200, 6000)
     for count in LABELS:
         few, epochs = shuffled.per_class(count // 10), math.ceil(steps * 20 / count)
-        for way, encoder in {
+        for kind, encoder in {
             "pretrained": model.encoder,
             "plain": keras.models.clone_model(model.encoder),
         }.items():
 
             def classifier(encoder=encoder, count=count, epochs=epochs):
-                found = Classifier(encoder, corruption=MaskingNoise(0.3))
-                found.compile(optimizer=adam(2e-3, epochs * count // 20))
-                return found
+                untrained = Classifier(encoder, corruption=MaskingNoise(0.3))
+                untrained.compile(optimizer=adam(2e-3, epochs * count // 20))
+                return untrained
 
-            name = f"{count} labels, {way}"
-            found = work.fit(name, classifier, few.x, few.y, epochs=epochs, batch_size=20)
-            ours[name] = error_on_test(found, work)
+            name = f"{count} labels, {kind}"
+            tuned = work.fit(name, classifier, few.x, few.y, epochs=epochs, batch_size=20)
+            ours[name] = error_on_test(tuned, work)
     work.picture = plots.curves(
         {
-            way: [ours[f"{count} labels, {way}"] for count in LABELS]
-            for way in ("pretrained", "plain")
+            kind: [ours[f"{count} labels, {kind}"] for count in LABELS]
+            for kind in ("pretrained", "plain")
         },
         "labels",
         "test error, %",
@@ -113,39 +113,39 @@ def regularized_autoencoders(work: Work) -> dict[str, float]:
     """Denoising and contractive pretraining, and how far a code moves."""
     x, labelled = work.train.x[: work.amount(12_000, 60_000)], work.train[:10_000]
     pretraining, tuning = work.amount(8, 20), work.amount(2, 20)
-    ways = {
+    kinds = {
         "plain": {},
         "denoising": {"corruption": keras.layers.GaussianNoise(0.3)},
         "contractive": {"penalty": Contractive(1e-3)},
     }
     errors, norms, pictures = {}, {}, {}
-    for way, options in ways.items():
+    for kind, options in kinds.items():
 
         def autoencoder(options=options):
             return tied_sigmoids(x, pretraining, **options)
 
-        model = work.fit(way, autoencoder, x, epochs=pretraining, batch_size=128)
-        norms[way] = mean_jacobian_norm(model.encoder, work.test.x[:1000])
-        pictures[way] = first_layer_features(model.encoder)[:50]
+        model = work.fit(kind, autoencoder, x, epochs=pretraining, batch_size=128)
+        norms[kind] = mean_jacobian_norm(model.encoder, work.test.x[:1000])
+        pictures[kind] = first_layer_features(model.encoder)[:50]
 
         def classifier(encoder=model.encoder):
-            found = Classifier(encoder)
-            found.compile(optimizer=adam(1e-3, tuning * math.ceil(len(labelled) / 100)))
-            return found
+            untrained = Classifier(encoder)
+            untrained.compile(optimizer=adam(1e-3, tuning * math.ceil(len(labelled) / 100)))
+            return untrained
 
-        found = work.fit(
-            f"{way}, with labels",
+        tuned = work.fit(
+            f"{kind}, with labels",
             classifier,
             labelled.x,
             labelled.y,
             epochs=tuning,
             batch_size=100,
         )
-        errors[way] = error_on_test(found, work)
+        errors[kind] = error_on_test(tuned, work)
     work.picture = plots.features(pictures, columns=10, title="Fifty units of each", size=0.35)
     return {
-        **{f"error, {way}": error for way, error in errors.items()},
-        **{f"‖J‖, {way}": norm for way, norm in norms.items()},
+        **{f"error, {kind}": error for kind, error in errors.items()},
+        **{f"‖J‖, {kind}": norm for kind, norm in norms.items()},
     }
 
 
@@ -187,9 +187,9 @@ def stacked_denoising(work: Work) -> dict[str, float]:
     for name, encoder in {"error": model.encoder, "error from random weights": random}.items():
 
         def classifier(encoder=encoder):
-            found = Classifier(encoder, corruption=MaskingNoise(0.2))
-            found.compile(optimizer=adam(5e-4, tuning * math.ceil(len(train) / 128)))
-            return found
+            untrained = Classifier(encoder, corruption=MaskingNoise(0.2))
+            untrained.compile(optimizer=adam(5e-4, tuning * math.ceil(len(train) / 128)))
+            return untrained
 
         tuned = work.fit(name, classifier, train.x, train.y, epochs=tuning, batch_size=128)
         ours[name] = error_on_test(tuned, work)

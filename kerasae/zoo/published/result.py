@@ -175,7 +175,7 @@ class Result:
     @property
     def kind(self) -> str:
         """Return the kind of its numbers, `"published"` or `"expected"`."""
-        return next((said.kind for said in self.published.values()), "published")
+        return next((number.kind for number in self.published.values()), "published")
 
     def verdict(self, runs: list[dict[str, Any]]) -> str:
         """Return the result of runs: `reproduced`, `trend reproduced` or `fell short`."""
@@ -183,7 +183,7 @@ class Result:
         if not all(self.trend(each) for each in numbers):
             return "fell short"
         agree = all(
-            said.agrees(each[name]) for each in numbers for name, said in self.published.items()
+            number.agrees(each[name]) for each in numbers for name, number in self.published.items()
         )
         full = not self.trend_only and all(entry["budget"] == "full" for entry in runs)
         return "reproduced" if agree and full else "trend reproduced"

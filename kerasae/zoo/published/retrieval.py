@@ -56,8 +56,8 @@ def binary_codes_for_search(work: Work) -> dict[str, float]:
     """
     library, epochs = work.train[: work.amount(4000, 60_000)], work.amount(10, 20)
     batch_size, units = work.amount(64, 128), work.amount(256, 512)
-    asked = work.test[: work.amount(300, 1000)]
-    flat = [each.x.reshape(len(each), -1) for each in (library, asked)]
+    test = work.test[: work.amount(300, 1000)]
+    flat = [each.x.reshape(len(each), -1) for each in (library, test)]
     mean, axes = principal_axes(library.x)
     ours, ranked = {}, {}
     for bits in ITQ:
@@ -74,13 +74,13 @@ def binary_codes_for_search(work: Work) -> dict[str, float]:
         codes = {
             "signs of PCA": [binary_codes(each, 0.0) for each in components],
             "iterative quantisation": [binary_codes(each @ turn, 0.0) for each in components],
-            "autoencoder": [binary_codes(model.encode(each.x)) for each in (library, asked)],
+            "autoencoder": [binary_codes(model.encode(each.x)) for each in (library, test)],
         }
-        for way, (stored, queries) in codes.items():
+        for kind, (stored, queries) in codes.items():
             index = Index(stored, binary=True)
-            found = index.mean_average_precision(library.y, queries, asked.y)
-            ours[f"{bits} bits, {way}"] = 100 * found
-            ranked.setdefault(way, []).append(100 * found)
+            precision = index.mean_average_precision(library.y, queries, test.y)
+            ours[f"{bits} bits, {kind}"] = 100 * precision
+            ranked.setdefault(kind, []).append(100 * precision)
     work.picture = plots.curves(
         ranked,
         "bits",

@@ -98,9 +98,9 @@ def _run(result: Result, folder: Path, budget: str, seed: int, verbose: Any) -> 
 
 def _drawn(picture: Any) -> bytes:
     """Return a picture as the bytes of a file."""
-    drawn = io.BytesIO()
-    picture.savefig(drawn, format="png", dpi=90)
-    return drawn.getvalue()
+    file = io.BytesIO()
+    picture.savefig(file, format="png", dpi=90)
+    return file.getvalue()
 
 
 def file_of_run(folder: Path, budget: str, seed: int) -> Path:
@@ -134,20 +134,20 @@ def entries(folder: Path, new: Mapping[Path, dict[str, Any]] | None = None) -> l
         folder: Folder of the runs.
         new: Entries of runs that are not written yet, by path.
     """
-    found = dict(new or {})
+    by_path = dict(new or {})
     for path in folder.glob("*-*-*.json"):
-        if path in found:
+        if path in by_path:
             continue
         entry = _entry(path)
         if entry is not None:
-            found[path] = entry
+            by_path[path] = entry
         else:
             warnings.warn(
                 f"`{path}` is broken, expected the numbers of a run: the run is left out; delete "
                 "the file, or do that run again.",
                 stacklevel=2,
             )
-    every = [found[path] for path in sorted(found)]
+    every = [by_path[path] for path in sorted(by_path)]
     return [entry for entry in every if entry["budget"] == "full"] or every
 
 

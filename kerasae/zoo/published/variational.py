@@ -50,8 +50,8 @@ def importance_weighting(work: Work) -> dict[str, float]:
 
         options = {"epochs": epochs, "batch_size": batch_size, "train": freshly_binarised}
         model = work.fit(f"k = {k}", build, train, **options)
-        found = log_likelihood(model, test, samples=work.amount(500, 5000))
-        ours[f"k = {k}"] = -found.mean
+        estimate = log_likelihood(model, test, samples=work.amount(500, 5000))
+        ours[f"k = {k}"] = -estimate.mean
         sheets[f"k = {k}"] = model.sample(12, seed=work.seed)
     work.picture = plots.image_rows(sheets, "Samples")
     return ours
@@ -147,14 +147,14 @@ def vae_of_pytorch(work: Work) -> dict[str, float]:
         return model
 
     model = work.fit("training", build, x, epochs=work.amount(1, 10), batch_size=128)
-    found = model.evaluate(work.test.x, batch_size=500, verbose=0, return_dict=True)
+    logs = model.evaluate(work.test.x, batch_size=500, verbose=0, return_dict=True)
     mean = np.clip(x.mean(axis=0), 1e-7, 1 - 1e-7)
     independent = -(work.test.x * np.log(mean) + (1 - work.test.x) * np.log(1 - mean))
     work.picture = plots.image_sheet(model.sample(60, seed=work.seed), columns=12, title="Samples")
     return {
-        "−bound": found["loss"],
-        "reconstruction": found["reconstruction"],
-        "divergence": found["kl"],
+        "−bound": logs["loss"],
+        "reconstruction": logs["reconstruction"],
+        "divergence": logs["kl"],
         "entropy of independent pixels": float(independent.sum(axis=(1, 2, 3)).mean()),
     }
 
@@ -173,9 +173,9 @@ SEEN[3] = [*SEEN[2], "top right"]
     "its bound, in nats. Training ends by 5000 of the training images, the published one by the "
     "test images.",
     published={
-        f"{count} seen, {way}": Published(value, "seen", at_most=1.03 * value)
+        f"{count} seen, {kind}": Published(value, "seen", at_most=1.03 * value)
         for count, values in PYRO.items()
-        for way, value in zip(("deterministic", "variational"), values, strict=True)
+        for kind, value in zip(("deterministic", "variational"), values, strict=True)
     },
     trend=lambda ours: gain(ours, 1) > gain(ours, 2) > gain(ours, 3) and gain(ours, 2) > 0,
 )
@@ -193,7 +193,7 @@ def quadrants_of_pyro(work: Work) -> dict[str, float]:
     train, tuning = work.train.x[kept:count], work.train.x[:kept]
     test = work.test.x[: work.amount(2000, 10_000)]
     shape, units, size = train.shape[1:], work.amount(200, 500), work.amount(20, 200)
-    shown, epochs = work.test.per_class().x, work.amount(6, 50)
+    examples, epochs = work.test.per_class().x, work.amount(6, 50)
     deterministic = partial(deterministic_network, shape, units)
     variational = partial(variational_model, shape, units, size)
 
@@ -202,10 +202,10 @@ def quadrants_of_pyro(work: Work) -> dict[str, float]:
         options |= {"epochs": epochs, "batch_size": 128, "callbacks": [stop]}
         return work.fit(name, build, *data, **options)
 
-    ours, rows = {}, {"original": shown}
+    ours, rows = {}, {"original": examples}
     for number, names in SEEN.items():
         mask = QuadrantMask(names)
-        c, c_tuning, c_test, c_shown = (hide(x, mask) for x in (train, tuning, test, shown))
+        c, c_tuning, c_test, c_examples = (hide(x, mask) for x in (train, tuning, test, examples))
 
         name = f"{number} seen, deterministic"
         weights = {"sample_weight": hidden(c)}
@@ -221,11 +221,12 @@ def quadrants_of_pyro(work: Work) -> dict[str, float]:
         pairs = {"x": test, "condition": c_test}
         ours[name] = model.evaluate(pairs, batch_size=500, verbose=0, return_dict=True)["loss"]
 
-        there = hidden(c_shown)[..., None] > 0
-        first, second = np.moveaxis(model.sample(c_shown, count=2, seed=work.seed), 1, 0)
+        there = hidden(c_examples)[..., None] > 0
+        first, second = np.moveaxis(model.sample(c_examples, count=2, seed=work.seed), 1, 0)
+        predicted = network.predict(c_examples, verbose=0)
         rows |= {
-            f"{number} seen": np.where(there, 0.3, shown),
-            f"{number} seen: network": np.where(there, network.predict(c_shown, verbose=0), shown),
+            f"{number} seen": np.where(there, 0.3, examples),
+            f"{number} seen: network": np.where(there, predicted, examples),
             f"{number} seen: a sample": first,
             f"{number} seen: another": second,
         }
