@@ -44,7 +44,7 @@ def main() -> None:
 
 def _run(name: str, command: Callable[..., None], options: dict) -> None:
     """Run a command; whatever goes wrong is one sentence."""
-    again = "; the same command resumes the run" if name in ("train", "reproduce") else ""
+    advice = "; the same command resumes the run" if name in ("train", "reproduce") else ""
 
     def fail(sentence: object, code: int) -> None:
         print(f"python -m kerasae {name}: {sentence}", file=sys.stderr)
@@ -54,7 +54,7 @@ def _run(name: str, command: Callable[..., None], options: dict) -> None:
         command(**options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\nstopped" + again)
+        print("\nstopped" + advice)
         sys.exit(130)
     except BrokenPipeError:  # `list | head` stops reading, and Python would report it at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,7 +67,7 @@ def _run(name: str, command: Callable[..., None], options: dict) -> None:
     except OSError as error:
         place = f"`{error.filename}`" if error.filename else "A file"
         reason = error.strerror or error
-        fail(f"{place} cannot be written or read ({reason}): expected room and rights{again}.", 1)
+        fail(f"{place} cannot be written or read ({reason}): expected room and rights{advice}.", 1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -56,24 +56,24 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in options:
         *others, last = map(repr, options)
         listed = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"`{name}` is {shown(value)}, expected {listed}.")
+        raise ValueError(f"`{name}` is {as_text(value)}, expected {listed}.")
     return value
 
 
-def shown(value: Any) -> str:
-    """Return how a message shows a value: an array by its type alone."""
+def as_text(value: Any) -> str:
+    """Return a value as text for a message; an array as its type alone."""
     return f"of type {type(value).__name__}" if is_array(value) else repr(value)
 
 
 def flag(name: str, value: bool) -> bool:
     """Return `value` if it is true or false."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"`{name}` is {shown(value)}, expected True or False.")
+        raise ValueError(f"`{name}` is {as_text(value)}, expected True or False.")
     return bool(value)
 
 
 def seed(name: str, value: int | None) -> int | None:
-    """Return `value` if it is the seed of a random generator, or `None` for another each time."""
+    """Return `value` if it is the seed of a random generator, or `None` for a new one each time."""
     if value is not None and whole_number(name, value, least=0) >= 2**31:
         raise ValueError(f"`{name}` is {value}, expected a whole number below 2³¹.")
     return value
@@ -245,10 +245,10 @@ def check_array(
     return low, high
 
 
-def _where(name: str, found: np.ndarray) -> str:
-    """Return the number of true values, and the place of the first, for a message."""
-    first = ", ".join(map(str, np.unravel_index(found.argmax(), found.shape)))
-    return f"{np.count_nonzero(found)} of {found.size}, the first at `{name}[{first}]`"
+def _where(name: str, wrong: np.ndarray) -> str:
+    """Return the number of wrong values and the position of the first, for a message."""
+    first = ", ".join(map(str, np.unravel_index(wrong.argmax(), wrong.shape)))
+    return f"{np.count_nonzero(wrong)} of {wrong.size}, the first at `{name}[{first}]`"
 
 
 def check_weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:

@@ -106,10 +106,10 @@ class Contractive(Penalty):
         self.draws = self.method == "projections"
 
     def check_encoder(self, encoder: keras.Model) -> None:
-        (first, *_) = getattr(encoder, "inputs", None) or (None,)
-        if first is not None and "int" in first.dtype:
+        dtype = encoder.inputs[0].dtype if graphs.is_built(encoder) else ""
+        if "int" in dtype:
             raise ValueError(
-                f"`encoder` takes {first.dtype} inputs, expected floating-point numbers: there is "
+                f"`encoder` takes {dtype} inputs, expected floating-point numbers: there is "
                 "no derivative with respect to whole ones."
             )
 
@@ -211,10 +211,10 @@ class MeanActivation(Penalty):
                 f"`mean` is {self.mean!r}, but the code has shape {units}, expected sizes that "
                 "are known, to keep the mean of each unit, or mean='batch'."
             )
-        kept = {"initializer": "zeros", "trainable": False, "aggregation": "mean"}
-        self.share = self.add_weight(shape=units, name="share", **kept)
+        options = {"initializer": "zeros", "trainable": False, "aggregation": "mean"}
+        self.share = self.add_weight(shape=units, name="share", **options)
         # The sum of the weights in the running mean, which tends to 1; 0: nothing measured yet.
-        self.measured = self.add_weight(shape=(), name="measured", **kept)
+        self.measured = self.add_weight(shape=(), name="measured", **options)
 
     def check_encoder(self, encoder: keras.Model) -> None:
         """Raise `ValueError` if the code's activation is known and does not fit the interval."""
@@ -239,7 +239,7 @@ class MeanActivation(Penalty):
         # If several devices share a batch, the mean is over all of them.
         whole, count = devices.totals(ops.stop_gradient(mean * count), count)
         frozen = whole / count
-        share = self._kept(frozen, training)  # ρ̂
+        share = self._current_share(frozen, training)  # ρ̂
         value, slope = _DISTANCES[self.distance](self.target, share)
         return self.weight * ops.sum(value + slope * (mean - ops.stop_gradient(mean)))
 
@@ -252,16 +252,16 @@ class MeanActivation(Penalty):
         low, high = self.interval
         return (code - low) / (high - low)
 
-    def _kept(self, batch, training):
-        """Return ρ̂, given the mini-batch's own; update a running mean in training."""
+    def _current_share(self, batch, training):
+        """Return ρ̂ from that of the mini-batch; update a running mean in training."""
         if self.mean == "batch":
             return batch
         if self.mean == "running" and training:
-            stays, comes = self.momentum, 1 - self.momentum
-            self.share.assign(stays * self.share + comes * batch)
-            self.measured.assign(stays * self.measured + comes)
-        some = ops.maximum(self.measured, 1e-30)
-        return ops.where(self.measured > 0, self.share / some, batch)
+            old, new = self.momentum, 1 - self.momentum
+            self.share.assign(old * self.share + new * batch)
+            self.measured.assign(old * self.measured + new)
+        weights = ops.maximum(self.measured, 1e-30)
+        return ops.where(self.measured > 0, self.share / weights, batch)
 
     def get_config(self) -> dict[str, Any]:
         names = ("target", "distance", "mean", "interval", "momentum")
@@ -308,7 +308,7 @@ _UNBOUNDED = [
 def get(name: str, value: Any) -> list[Any]:
     """Return none, one or several penalties of the code as a list of them."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
-    found = []
+    penalties = []
     for item in values:
         if not hasattr(item, "check_encoder"):
             try:
@@ -322,5 +322,5 @@ def get(name: str, value: Any) -> list[Any]:
                     "a list, or None."
                 ) from None
         if item is not None:
-            found.append(item)
-    return found
+            penalties.append(item)
+    return penalties

@@ -56,10 +56,10 @@ class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def origin(self) -> dict[str, int | str | None]:
         """Return what the prepared records depend on."""
-        asked = self.request
-        size = drawn.full_size(self.name, asked.size)
+        request = self.request
+        size = drawn.full_size(self.name, request.size)
         return drawn.origin(
-            self.name, train=asked.train, test=asked.test, seed=asked.seed, size=size
+            self.name, train=request.train, test=request.test, seed=request.seed, size=size
         )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -81,7 +81,7 @@ class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict(self.origin()),
-            # Keep the order of drawing, so that both ways of loading return equal arrays.
+            # Keep the order of drawing, so that both sources return equal arrays.
             disable_shuffling=True,
         )
 
@@ -89,10 +89,10 @@ class _DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(split) for split in drawn.SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
-        asked = self.request
-        n = {"train": asked.train, "test": asked.test}[split]
+        request = self.request
+        n = {"train": request.train, "test": request.test}[split]
         images, labels, factors = drawn.draw(
-            self.name, n, split=split, seed=asked.seed, size=asked.size
+            self.name, n, split=split, seed=request.seed, size=request.size
         )
         for i in range(n):
             values = {name: column[i] for name, column in factors.items()}
@@ -292,19 +292,19 @@ def _check_bytes(builder: tfds.core.DatasetBuilder) -> None:
     """Check that a prepared set's files are as long as its description says."""
     for split in builder.info.splits.values():
         if builder.info.file_format == tfds.core.FileFormat.TFRECORD:
-            there = sum(Path(path).stat().st_size for path in split.filepaths)
+            size = sum(Path(path).stat().st_size for path in split.filepaths)
             promised = int(split.num_bytes) + 16 * split.num_examples
-            if there != promised:
-                raise ValueError(f"{there} of {promised} bytes in {split.name}")
+            if size != promised:
+                raise ValueError(f"{size} of {promised} bytes in {split.name}")
 
 
 def _check_number(
     builder: tfds.core.DatasetBuilder, split: str, n: int | None, argument: str
 ) -> None:
     """Check that a prepared set has as many images as asked for."""
-    there = builder.info.splits[split].num_examples
-    if n is not None and n > there:
-        raise ValueError(f"`{argument}` is {n}, expected at most {there} for {builder.name}.")
+    count = builder.info.splits[split].num_examples
+    if n is not None and n > count:
+        raise ValueError(f"`{argument}` is {n}, expected at most {count} for {builder.name}.")
 
 
 def _records(builder: tfds.core.DatasetBuilder, split: str, n: int | None) -> tf.data.Dataset:
@@ -317,12 +317,12 @@ def _records(builder: tfds.core.DatasetBuilder, split: str, n: int | None) -> tf
 def _arrays(builder: tfds.core.DatasetBuilder, split: str, n: int | None) -> Arrays:
     """Read a split's first images, labels and factors."""
 
-    def wanted(record: dict) -> dict:
+    def flat(record: dict) -> dict:
         return {"image": record["image"], "label": record["label"]} | {
             f"factor.{name}": values for name, values in record.get("factors", {}).items()
         }
 
-    batches = list(tfds.as_numpy(_records(builder, split, n).map(wanted).batch(1000)))
+    batches = list(tfds.as_numpy(_records(builder, split, n).map(flat).batch(1000)))
     columns = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     images, labels = columns.pop("image"), columns.pop("label")
     return images, labels, {key.removeprefix("factor."): v for key, v in columns.items()}

@@ -74,8 +74,8 @@ def load(
         test: Number of test images. None means 2,000 of an embedded set and all of a real one.
         seed: Seed of an embedded set; a real set does not depend on it.
         size: Side of the images of an embedded set that has several.
-        via: If "tfds", TensorFlow Datasets is used, also for an embedded set; None takes the
-            shortest way.
+        via: If "tfds", TensorFlow Datasets is used, also for an embedded set; None takes
+            the first source that has it.
 
     Raises:
         ValueError: If an argument is wrong, or a file is damaged; the message names it.
@@ -181,13 +181,13 @@ def _resolved(name: str) -> str:
     return _one_of("$KERASAE_DATASET", os.environ.get("KERASAE_DATASET") or "strokes", DIGITS)
 
 
-def _one_of(what: str, came: str, known: tuple[str, ...]) -> str:
-    """Return `came` if it is a known name; the message names the most similar one."""
-    if came not in known:
-        close = difflib.get_close_matches(str(came).lower(), known, 1)
+def _one_of(argument: str, value: str, options: tuple[str, ...]) -> str:
+    """Return `value` if it is one of the options; the message names the most similar one."""
+    if value not in options:
+        close = difflib.get_close_matches(str(value).lower(), options, 1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
-        raise ValueError(f"`{what}` is {came!r}, expected one of {', '.join(known)}.{hint}")
-    return came
+        raise ValueError(f"`{argument}` is {value!r}, expected one of {', '.join(options)}.{hint}")
+    return value
 
 
 def _count(argument: str, n: int | None) -> int | None:

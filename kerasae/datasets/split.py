@@ -58,10 +58,10 @@ class Split:
             >>> split.per_class(2).y.tolist()
             [0, 0, 1, 1, 2, 2]
         """
-        labels, found = np.unique(self.y, return_counts=True)
-        if count < 1 or len(found) == 0 or count > found.min():
+        labels, counts = np.unique(self.y, return_counts=True)
+        if count < 1 or len(counts) == 0 or count > counts.min():
             raise ValueError(
-                f"`count` is {count!r}, expected 1 to {found.min() if len(found) else 0}: "
+                f"`count` is {count!r}, expected 1 to {counts.min() if len(counts) else 0}: "
                 "the number of images in the smallest class."
             )
         return self[np.concatenate([np.flatnonzero(self.y == label)[:count] for label in labels])]

@@ -33,8 +33,8 @@ def activation(name: str, value: Any) -> Callable:
         function, output_shape = None, None
     if output_shape != shape:
         raise ValueError(
-            f"`{name}` is {checks.shown(value)}, expected a function, or its name in Keras such as "
-            "'relu'."
+            f"`{name}` is {checks.as_text(value)}, expected a function, or its name in Keras such "
+            "as 'relu'."
         )
     return function
 

@@ -12,15 +12,15 @@ from kerasae import plots
 
 def examples() -> dict[str, Figure]:
     """Return the picture that each function's docstring draws, by the function's name."""
-    found = {}
+    pictures = {}
     for name in plots.__all__:
         parser, item = doctest.DocTestParser(), getattr(plots, name)
         scope = {**vars(plots), "np": np}
         for example in parser.get_examples(item.__doc__ or "") if callable(item) else ():
             exec(example.source, scope)
         if isinstance(scope.get("picture"), Figure):
-            found[name] = scope["picture"]
-    return found
+            pictures[name] = scope["picture"]
+    return pictures
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ def network(
     """
     sizes = [len(weights[0]), *(matrix.shape[1] for matrix in weights)]
     picture, axis = figure(width=width, height=0.42 * max(sizes) + 0.9, title=title)
-    spread = (max(sizes) - 1) / 2
+    half_height = (max(sizes) - 1) / 2
     heights = [
-        np.linspace(1, -1, size) * spread * (0.55 if size < max(sizes) else 1) for size in sizes
+        np.linspace(1, -1, size) * half_height * (0.55 if size < max(sizes) else 1)
+        for size in sizes
     ]
     for layer, matrix in enumerate(weights):
         limit = np.abs(matrix).max()
@@ -71,8 +72,8 @@ def network(
                     size=8.5,
                     zorder=3,
                 )
-        axis.text(layer, spread + 0.75, name, ha="center", weight="bold")
-    axis.set(xlim=(-0.3, len(weights) + 0.3), ylim=(-spread - 0.6, spread + 1.3))
+        axis.text(layer, half_height + 0.75, name, ha="center", weight="bold")
+    axis.set(xlim=(-0.3, len(weights) + 0.3), ylim=(-half_height - 0.6, half_height + 1.3))
     axis.set_axis_off()
     return picture
 
