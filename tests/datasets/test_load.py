@@ -408,7 +408,7 @@ def test_a_wrong_local_file_is_one_sentence(home, arrays, message):
 
 def test_a_local_file_that_would_fill_the_memory_is_not_unpacked(home, monkeypatch):
     put(home, **numbers())
-    monkeypatch.setattr(store, "LARGEST", 30 * 28 * 28)  # less than the images and their header
+    monkeypatch.setattr(archives, "LARGEST", 30 * 28 * 28)  # less than the images and their header
     monkeypatch.setattr(np, "load", None)
     with pytest.raises(ValueError, match="x_train is of 23,648 bytes, expected at most 23,520"):
         load("mnist")
