@@ -253,8 +253,7 @@ def _where(name: str, wrong: np.ndarray) -> str:
 
 def check_weights(name: str, value: Any, shape: tuple[int | None, ...] | None = ()) -> None:
     """Check the weights of examples, of which each has one, or as many as `shape` says."""
-    check_array(name, value, shape)
-    low = keras.ops.convert_to_numpy(value).min()
+    low, _ = check_array(name, value, shape)
     if low < 0:
         raise ValueError(f"`{name}` holds {low:.4g}, expected weights of at least 0.")
 

@@ -141,8 +141,7 @@ def displacement(codes: np.ndarray, moved: np.ndarray) -> np.ndarray:
     >>> displacement([[-1.0], [1.0]], [[-1.0], [1.5]]).tolist()
     [0.0, 0.5]
     """
-    checks.same_shape("codes", codes, "moved", moved)
-    codes, moved = pairs.vectors("codes", codes), pairs.vectors("moved", moved)
+    codes, moved = map(pairs.flat, checks.same_shape("codes", codes, "moved", moved))
     scale = np.sqrt(np.mean(np.sum((codes - codes.mean(0)) ** 2, axis=1)))
     if scale == 0:
         raise ValueError("`codes` are all the same, expected codes that have a spread.")

@@ -18,7 +18,17 @@ def vectors(name: str, values: Any) -> np.ndarray:
     >>> vectors("codes", [[[1, 2], [3, 4]]])
     array([[1., 2., 3., 4.]])
     """
-    values = checks.to_numpy(name, values)
+    return flat(checks.to_numpy(name, values))
+
+
+def flat(values: np.ndarray) -> np.ndarray:
+    """Return examples that are checked already as float64 of shape `(n, size)`.
+
+    Example:
+
+    >>> flat(np.ones((2, 3, 1), bool)).shape
+    (2, 3)
+    """
     return values.reshape(len(values), -1).astype(np.float64)
 
 
@@ -36,7 +46,7 @@ def pair(first_name: str, first: Any, name: str, second: Any) -> tuple[np.ndarra
             f"`{name}` has examples of shape {second.shape[1:]}, expected {first.shape[1:]} as in "
             f"`{first_name}`."
         )
-    return vectors(first_name, first), vectors(name, second)
+    return flat(first), flat(second)
 
 
 def squared_distances(

@@ -221,6 +221,7 @@ def _scores(scores: Any) -> np.ndarray:
 def _pair(x: Any, reconstruction: Any, unit_interval: bool = False) -> tuple:
     """Return both in float64, checked: as many, of the same shape."""
     x, y = checks.same_shape("x", x, "reconstruction", reconstruction)
-    checks.check_array("x", x, unit_interval=unit_interval)
-    checks.check_array("reconstruction", y, unit_interval=unit_interval)
+    if unit_interval:
+        checks.check_array("x", x, unit_interval=True)
+        checks.check_array("reconstruction", y, unit_interval=True)
     return x.astype(np.float64), y.astype(np.float64)

@@ -106,7 +106,7 @@ class Index:
         codes = checks.to_numpy("codes", codes)
         self.size = codes.shape[1:]
         self._furthest = 1 + math.prod(self.size) if binary else np.inf  # than any two codes are
-        self._codes = self._prepared("codes", codes)
+        self._codes = self._packed("codes", codes)
         self._neighbours = None
 
     def __len__(self) -> int:
@@ -223,8 +223,11 @@ class Index:
             yield start, distances
 
     def _prepared(self, name: str, codes: Any) -> np.ndarray:
+        """Return codes of the database's shape, checked, as `_packed` does."""
+        return self._packed(name, checks.to_numpy(name, codes, self.size))
+
+    def _packed(self, name: str, codes: np.ndarray) -> np.ndarray:
         """Return codes as vectors, of real numbers or of words of packed bits."""
-        codes = checks.to_numpy(name, codes, self.size)
         codes = codes.reshape(len(codes), -1)
         if not self.binary:
             return codes if codes.dtype.kind == "f" else codes.astype(np.float32)

@@ -18,7 +18,6 @@ from keras import ops
 from kerasae import checks, interpolation
 from kerasae.engine import graphs
 from kerasae.engine.streams import predictions
-from kerasae.interpolation import straight
 from kerasae.models import conditions
 from kerasae.models.conditions import Conditioned
 from kerasae.models.variational import VariationalAutoencoder
@@ -200,7 +199,7 @@ class ConditionalBase(VariationalAutoencoder):
             Array of shape `(n, steps, …)`.
         """
         first, last = self.encode(start, condition), self.encode(end, condition)
-        path = straight(first, last, steps)
+        path = interpolation.straight(first, last, steps)
         return self._decode_each(path, self._checked_condition(condition))
 
     def grid(
