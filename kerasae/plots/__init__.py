@@ -5,6 +5,7 @@ shown; `figure.savefig(path)` writes it. Every docstring ends with an example th
 `python -m kerasae.plots build/plots` draws them all.
 """
 
+from kerasae.plots.architecture import Box, Network, architecture, layers
 from kerasae.plots.curves import curves, draw_curves, histograms, history, label_curves, spectra
 from kerasae.plots.images import (
     features,
@@ -45,6 +46,9 @@ __all__ = [
     "SKY",
     "STYLE",
     "YELLOW",
+    "Box",
+    "Network",
+    "architecture",
     "codes",
     "cubes",
     "curves",
@@ -58,6 +62,7 @@ __all__ = [
     "image_rows",
     "image_sheet",
     "label_curves",
+    "layers",
     "network",
     "number_grids",
     "planes",

@@ -136,3 +136,23 @@ def test_codes_are_named_at_their_median():
         ("a", (0.0, 0.0)),
         ("b", (5.0, 5.0)),
     ]
+
+
+def test_architecture_reads_the_network_and_its_links():
+    import keras
+
+    net = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Dropout(0.5), keras.layers.Conv2D(4, 3, 2, "same")]
+    )
+    net.layers[1].trainable = False
+    boxes = plots.layers(net, ["ν", "h"])
+    assert boxes == [plots.Box("ν", (8, 8, 3), "noise"), plots.Box("h", (4, 4, 4), "fixed")]
+    picture = plots.architecture(plots.Network([[*boxes, plots.Box("again", 9, "copy")]]))
+    words = [text.get_text() for text in picture.axes[0].texts]
+    assert {"ν", "h", "4×4×4", "again", "9"} <= set(words)
+    legend = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert legend == ["fixed", "the same weights again", "noise"]
+    with pytest.raises(ValueError, match='"z", and 0 boxes'):
+        plots.architecture(plots.Network([boxes], links=[("h", "z")]))
+    with pytest.raises(ValueError, match="1 names for 2 boxes"):
+        plots.layers(net, ["one"])
