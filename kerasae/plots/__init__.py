@@ -13,6 +13,7 @@ from kerasae.plots.images import (
     image_rows,
     image_sheet,
     reconstructions,
+    searches,
     show_image,
     tile,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "number_grids",
     "planes",
     "reconstructions",
+    "searches",
     "show_image",
     "spectra",
     "tile",

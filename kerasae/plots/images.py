@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from kerasae.plots.style import figure, styled
+from kerasae.plots.style import RED, figure, styled
 
 
 @styled
@@ -261,4 +262,54 @@ def image_blocks(
                 line[left + count].set_axis_off()
         axes[0][left].set_title(name, size=11)
         left += count + 1
+    return picture
+
+
+@styled
+def searches(
+    queries: np.ndarray,
+    found: Mapping[str, np.ndarray],
+    wrong: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
+    size: float = 0.42,
+) -> Figure:
+    """Draw searches for similar images: a query in each row, and what each method found for it.
+
+    Args:
+        queries: Images in [0, 1], `(n, height, width)` or `(n, height, width, channels)`.
+        found: Images that each method found, by its name, `(n, k, height, width)` or with
+            channels, nearest first.
+        wrong: Of each method, which found images are wrong, `(n, k)`; these have a frame.
+        title: Title above the rows.
+        size: Side of one image, in inches.
+
+    Example:
+
+    >>> from kerasae import datasets
+    >>> _, test = datasets.load("digits")
+    >>> found = {"pixels": test.x[8:20].reshape(3, 4, 28, 28)}
+    >>> picture = searches(test.x[:3], found, {"pixels": np.eye(3, 4, dtype=bool)}, "Searches")
+    """
+    queries = np.asarray(queries, dtype="float32")
+    rows, height, width = queries.shape[:3]
+    shape, gap = (rows, -1, height, width, queries[0].size // (height * width)), 4
+    columns, starts, column = [queries.reshape(shape)], {}, 1
+    for name, images in found.items():
+        images = np.asarray(images, dtype="float32").reshape(shape)
+        columns += [np.ones_like(images[:, :1]), images]
+        starts[name], column = column + 1, column + 1 + images.shape[1]
+    sheet = tile(np.concatenate(columns, axis=1).reshape(-1, *shape[2:]), column, gap)
+    picture, axis = figure(
+        width=column * size,
+        height=column * size * (sheet.shape[0] + 0.8 * height) / sheet.shape[1] + 0.4 * bool(title),
+        title=title,
+    )
+    show_image(axis, sheet)
+    for name, start in {"query": 0, **starts}.items():
+        axis.text(start * (width + gap), -0.25 * height, name, weight="bold")
+        for row, place in np.argwhere((wrong or {}).get(name, np.zeros((0, 0)))):
+            corner = (start + place) * (width + gap) - 2, row * (height + gap) - 2
+            axis.add_patch(Rectangle(corner, width + 3, height + 3, fill=False, ec=RED, lw=2))
+    axis.set(xlim=(-4, sheet.shape[1] + 3), ylim=(sheet.shape[0] + 3, -4))
+    axis.spines[:].set_visible(False)
     return picture

@@ -156,3 +156,13 @@ def test_architecture_reads_the_network_and_its_links():
         plots.architecture(plots.Network([boxes], links=[("h", "z")]))
     with pytest.raises(ValueError, match="1 names for 2 boxes"):
         plots.layers(net, ["one"])
+
+
+def test_searches_frame_what_is_wrong():
+    found = {"near": np.zeros((2, 3, 4, 4)), "far": np.ones((2, 3, 4, 4, 1))}
+    wrong = {"far": np.array([[False, True, False], [True, True, False]])}
+    (axis,) = plots.searches(np.zeros((2, 4, 4)), found, wrong).axes
+    assert [text.get_text() for text in axis.texts] == ["query", "near", "far"]
+    # Columns: query, gap, three near, gap, three far; an image and its gap take 8 pixels.
+    frames = [frame.get_xy() for frame in axis.patches]
+    assert frames == [(7 * 8 - 2, -2), (6 * 8 - 2, 6), (7 * 8 - 2, 6)]
