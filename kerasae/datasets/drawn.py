@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from kerasae.datasets import canvas, store
+from kerasae.datasets import canvas, skeletons, store
 from kerasae.storage import archives
 
 NAMES = ("strokes", "shapes", "faces")
@@ -74,7 +74,7 @@ def origin(name: str, **arguments: int | str | None) -> dict[str, int | str | No
     """Return all that an embedded set's arrays depend on: its drawing and the arguments."""
     # The source as well as the version, because an edited drawing must not load old images. All
     # the sources, because one drawing uses another.
-    sources = map(inspect.getsource, (canvas, *map(module, NAMES)))
+    sources = map(inspect.getsource, (canvas, skeletons, *map(module, NAMES)))
     source = hashlib.sha256("".join(sources).encode()).hexdigest()
     version = module(name).VERSION
     return {"name": name, "version": version, "source": source, **arguments}

@@ -205,7 +205,7 @@ def test_whitening_evens_out_the_spectrum():
 
 @pytest.mark.parametrize("missing", ["sklearn.datasets", "PIL"])
 def test_patches_without_their_packages_say_so(missing, monkeypatch):
-    toys._photographs.cache_clear()
+    toys.photographs._photographs.cache_clear()
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match="pip install scikit-learn pillow"):
         toys.patches(1)
