@@ -19,7 +19,6 @@ compared with the header of the file.
 
 import contextlib
 import difflib
-import hashlib
 import json
 import os
 from importlib.metadata import packages_distributions, version
@@ -30,8 +29,9 @@ import keras
 
 from kerasae import checks
 from kerasae.engine.randomness import random_states
-from kerasae.storage import files, folders, places, weights
+from kerasae.storage import files, folders, manifest, places, weights
 from kerasae.storage.archives import one_line
+from kerasae.storage.manifest import CONFIG, FILES, METADATA, WEIGHTS
 
 # Arguments of layers that Keras 3.12 does not have, and their defaults.
 LATE_ARGUMENTS = {
@@ -42,9 +42,7 @@ LATE_ARGUMENTS = {
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
 }
-CONFIG, METADATA, WEIGHTS = FILES = "config.json", "metadata.json", "model.weights.h5"
 WRITTEN = ("keras_version", "kerasae_version", "parameter_count")  # in every `metadata.json`
-CHECKSUMS = "sha256"
 CARD = "README.md"
 SHIPPED = Path(__file__).parent / "zoo" / "presets"
 HUB = "hf://"
@@ -127,73 +125,7 @@ def metadata(name: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file is not a JSON object.
     """
-    return _metadata(find(name) / METADATA)
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"`{path}` is broken, expected JSON ({one_line(error)}).") from error
-    if not isinstance(about, dict):
-        raise ValueError(f"`{path}` holds {type(about).__name__}, expected a JSON object.")
-    sums = about.get(CHECKSUMS)
-    if isinstance(sums, dict) and METADATA in sums and sums[METADATA] != _checksum_of(about):
-        raise ValueError(
-            f"`{path}` is broken or was changed: its content does not fit its SHA-256, expected "
-            "the file that was saved: copy or download the preset again."
-        )
-    return about
-
-
-def write_metadata(folder: Path, about: dict[str, Any]) -> None:
-    """Write a preset's `metadata.json`, with the SHA-256 of its files and of its own content.
-
-    Example:
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> for name in (CONFIG, WEIGHTS):
-    ...     _ = (folder / name).write_text("…")
-    >>> write_metadata(folder, {"title": "A map of all digits"})
-    >>> sorted(metadata(folder)["sha256"])
-    ['config.json', 'metadata.json', 'model.weights.h5']
-    """
-    sums = {name: _checksum(folder / name) for name in (CONFIG, WEIGHTS)}
-    about = {**about, CHECKSUMS: sums}
-    sums[METADATA] = _checksum_of(about)
-    files.write(folder / METADATA, json.dumps(about, indent=2))
-
-
-def _checksum_of(about: dict[str, Any]) -> str:
-    """Return the SHA-256 of metadata without their own, in an order that does not matter."""
-    sums = {name: value for name, value in about[CHECKSUMS].items() if name != METADATA}
-    text = json.dumps({**about, CHECKSUMS: sums}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _compare_checksums(about: dict[str, Any], folder: Path) -> None:
-    """Compare the files with the SHA-256 in `metadata.json`, if it has any."""
-    if CHECKSUMS not in about:
-        return
-    sums = about[CHECKSUMS]
-    if not isinstance(sums, dict) or sums.keys() - {METADATA} != {CONFIG, WEIGHTS}:
-        raise ValueError(
-            f"`{folder / METADATA}` is broken: `{CHECKSUMS}` is {places.as_line(sums)}, expected "
-            f"the checksums of {CONFIG} and {WEIGHTS}: copy or download the preset again."
-        )
-    for name in (CONFIG, WEIGHTS):
-        if _checksum(folder / name) != sums[name]:
-            raise ValueError(
-                f"`{folder / name}` is broken or was changed: its SHA-256 is not the one in "
-                f"{METADATA}, expected the file that was saved: copy or download the preset again."
-            )
-
-
-def _checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return manifest.read(find(name) / METADATA)
 
 
 def backend_version() -> str:
@@ -225,7 +157,7 @@ def _foreign(folder: Path) -> str:
         if path.name not in FILES or not path.is_file():
             return places.as_line(path.name)
     try:
-        if any(folder.iterdir()) and not _metadata(folder / METADATA).keys() >= {*WRITTEN}:
+        if any(folder.iterdir()) and not manifest.read(folder / METADATA).keys() >= {*WRITTEN}:
             return "a metadata.json of another kind"
     except (ValueError, FileNotFoundError):
         return "files without a metadata.json that can be read"
@@ -274,7 +206,7 @@ def save(model: keras.Model, folder: str | Path, dtype: str = "float32") -> None
                     f"`model` is a {type(model).__name__} with layers that do not save all of "
                     'their weights, expected plain layers: use `model.save("model.keras")`.'
                 )
-            write_metadata(part, about)
+            manifest.write(part, about)
     except OSError as error:
         raise places.unwritable(folder, error) from error
 
@@ -338,8 +270,8 @@ def _state(folder: Path) -> list[tuple[int, ...]]:
 
 def _read(cls: type, folder: Path) -> Any:
     """Return the model in a folder."""
-    about, path = _metadata(folder / METADATA), folder / WEIGHTS
-    _compare_checksums(about, folder)
+    about, path = manifest.read(folder / METADATA), folder / WEIGHTS
+    manifest.compare(folder, about)
     arrays = weights.header(path)
     text = (folder / CONFIG).read_bytes()
     try:

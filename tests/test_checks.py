@@ -43,8 +43,12 @@ def sparse():
 
 pytestmark = pytest.mark.filterwarnings("ignore:The posterior has collapsed")
 
+# A class without an entry is made from an encoder and a decoder, and is called like any autoencoder.
+PUBLIC = [name for name in kerasae.__all__ if name[0].isupper()]
 CLASSES = {
-    "Autoencoder": (lambda: kerasae.Autoencoder(*mlp()), (X,), OF_AUTOENCODERS),
+    name: (lambda name=name: getattr(kerasae, name)(*mlp()), (X,), OF_AUTOENCODERS)
+    for name in PUBLIC
+} | {
     "StackedAutoencoder": (
         lambda: kerasae.StackedAutoencoder((4, 2), input_shape=SHAPE),
         (X,),
@@ -56,11 +60,6 @@ CLASSES = {
         {**OF_AUTOENCODERS, "score_field": {"x": X}, "project": {"x": X}},
     ),
     "SparseAutoencoder": (sparse, (X,), OF_AUTOENCODERS),
-    "ContractiveAutoencoder": (
-        lambda: kerasae.ContractiveAutoencoder(*mlp()),
-        (X,),
-        OF_AUTOENCODERS,
-    ),
     "VariationalAutoencoder": (
         lambda: kerasae.VariationalAutoencoder(*mlp(posterior="diagonal")),
         (X,),
@@ -144,8 +143,8 @@ def refused(message, call, *arguments, **named):
     assert "\n" not in str(error.value) and ". " not in str(error.value), error.value
 
 
-def test_every_class_is_here():
-    assert set(CLASSES) == {name for name in kerasae.__all__ if name[0].isupper()}
+def test_every_class_is_public():
+    assert set(CLASSES) == set(PUBLIC)
 
 
 @pytest.mark.parametrize("name", CLASSES)

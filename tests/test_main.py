@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from kerasae import __main__, datasets, presets, zoo
+from kerasae.storage import manifest
 from kerasae.zoo import commands, recipes
 from kerasae.zoo.training import Budget
 
@@ -130,7 +131,7 @@ def test_train_and_evaluate(monkeypatch, capsys, tmp_path):
     assert stop.value.code == 2 and "exists, expected a new folder" in capsys.readouterr().err
     said = presets.metadata(folder)
     said["measures"]["squared error"]["value"] += 10
-    presets.write_metadata(folder, said)
+    manifest.write(folder, said)
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "evaluate", str(folder))
     assert stop.value.code == 1 and "NOT THE SAME" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 
 from kerasae import Autoencoder, nets, presets
 from kerasae.corruptions import MaskingNoise
-from kerasae.storage import weights
+from kerasae.storage import manifest, weights
 
 FLIPS, CUTS = 50, 30
 
@@ -25,7 +25,7 @@ def model():
 def sign(folder):
     """Set the checksums to those of the files, as one who means harm would."""
     path = folder / "metadata.json"
-    presets.write_metadata(folder, json.loads(path.read_text()))
+    manifest.write(folder, json.loads(path.read_text()))
 
 
 def unsign(folder):
@@ -291,7 +291,7 @@ def test_broken_checksums(sums, model, tmp_path):
 def test_another_number_of_parameters(count, model, tmp_path):
     model.save_to_preset(tmp_path / "preset")
     about = presets.metadata(tmp_path / "preset")
-    presets.write_metadata(tmp_path / "preset", {**about, "parameter_count": count})
+    manifest.write(tmp_path / "preset", {**about, "parameter_count": count})
     with pytest.raises(ValueError, match=r"metadata\.json` is broken or .*`parameter_count` is"):
         Autoencoder.from_preset(tmp_path / "preset")
 

@@ -85,10 +85,12 @@ def test_the_rest_installs_the_package_with_extras_that_exist():
     assert f"git+{read.repository()}" in line
 
 
-def test_every_model_has_a_row():
+def test_every_row_is_a_model():
+    # A new model needs no row: the reference of the site lists all of them.
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"(?m)^\| `(\w+)` \|", text)
-    assert sorted(rows) == [name for name in sorted(kerasae.__all__) if name[0].isupper()]
+    assert len(rows) == len(set(rows)) >= 12
+    assert set(rows) <= {name for name in kerasae.__all__ if name[0].isupper()}
 
 
 def test_links_lead_somewhere():

@@ -20,6 +20,7 @@ import numpy as np
 from kerasae import datasets, presets
 from kerasae.datasets import Split
 from kerasae.datasets.load import REAL
+from kerasae.storage import manifest
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import catalogue, measures
 from kerasae.zoo.catalogue import Measured
@@ -226,7 +227,7 @@ def train(
         "measures": measured,
         "outputs": outputs(recipe, loaded),
     }
-    presets.write_metadata(folder, about)
+    manifest.write(folder, about)
     return Trained(folder, recipe, loaded, test, history)
 
 

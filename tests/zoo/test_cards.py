@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from kerasae import presets
+from kerasae.storage import manifest
 from kerasae.zoo import cards, catalogue, recipes
 
 pytestmark = pytest.mark.home("torch")
@@ -20,7 +21,7 @@ def entry_of(tmp_path):
     shutil.copytree(presets.find(NAME), folder)
 
     def entry(about):
-        presets.write_metadata(folder, about)
+        manifest.write(folder, about)
         return catalogue.preset(folder)
 
     return entry

@@ -10,6 +10,7 @@ import pytest
 from other_backends import BACKENDS
 
 from kerasae import Autoencoder, datasets, nets, presets, zoo
+from kerasae.storage import manifest
 from kerasae.training.resume import resumable_fit
 from kerasae.zoo import (
     cards,
@@ -251,7 +252,7 @@ def test_a_card_that_lies_is_found_out(tmp_path):
     said = presets.metadata(name)
     for found in said["measures"].values():
         found["value"] += 2 * found["tolerance"]
-    presets.write_metadata(tmp_path / name, said)
+    manifest.write(tmp_path / name, said)
     found = training.evaluate(tmp_path / name, recipes.RECIPES["sparse"], "strokes")
     assert not any(holds for _, holds in found.values())
 
