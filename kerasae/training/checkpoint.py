@@ -23,7 +23,11 @@ ORIGIN = "a checkpoint of kerasae.training.resume, version 1"
 
 def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a file, whole or not at all."""
-    archives.write(path, ORIGIN, arrays)
+    try:
+        archives.write(path, ORIGIN, arrays)
+    except OSError as error:  # a full disk, for instance
+        error.add_note("The last checkpoint is whole: the same call resumes from it.")
+        raise
 
 
 def read(path: Path, settings: str) -> dict[str, np.ndarray] | None:

@@ -1,3 +1,4 @@
+import errno
 import functools
 import json
 
@@ -92,6 +93,27 @@ def test_a_killed_run_ends_as_an_undisturbed_one(x, tmp_path):
     finished = make(5)
     assert fit(finished, x, folder=tmp_path) == history
     assert_same(finished, undisturbed)
+
+
+@pytest.mark.home("torch")
+def test_a_full_disk_leaves_a_run_to_resume(x, tmp_path, monkeypatch):
+    undisturbed = make(1)
+    history = fit(undisturbed, x)
+    whole, written = archives.write, []
+
+    def write(*arguments):
+        written.append(arguments)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(*arguments)
+
+    monkeypatch.setattr(archives, "write", write)
+    with pytest.raises(OSError, match="No space left") as error:
+        fit(make(2), x, folder=tmp_path)
+    assert error.value.__notes__ == ["The last checkpoint is whole: the same call resumes from it."]
+    resumed = make(3)
+    assert fit(resumed, x, folder=tmp_path) == history
+    assert_same(resumed, undisturbed)
 
 
 @pytest.mark.home("torch")
