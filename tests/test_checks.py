@@ -43,7 +43,7 @@ def sparse():
 
 pytestmark = pytest.mark.filterwarnings("ignore:The posterior has collapsed")
 
-# A class without an entry is made from an encoder and a decoder, and is called like any autoencoder.
+# A class without an entry is made from an encoder and a decoder, and called like any autoencoder.
 PUBLIC = [name for name in kerasae.__all__ if name[0].isupper()]
 CLASSES = {
     name: (lambda name=name: getattr(kerasae, name)(*mlp()), (X,), OF_AUTOENCODERS)

@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_a_run_to_resume(x, tmp_path, monkeypatch):
 
     monkeypatch.setattr(archives, "write", write)
     with pytest.raises(OSError, match="No space left") as error:
-        fit(make(2), x, folder=tmp_path)
+        fit(make(1), x, folder=tmp_path)
     assert error.value.__notes__ == ["The last checkpoint is whole: the same call resumes from it."]
     resumed = make(3)
     assert fit(resumed, x, folder=tmp_path) == history
