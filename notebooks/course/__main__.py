@@ -42,6 +42,7 @@ def main() -> int:
     measure = commands.add_parser("calibrate", help="measure claims over backends and seeds")
     measure.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     measure.add_argument("--seeds", nargs="+", default=SEEDS, type=int)
+    measure.add_argument("--jobs", default=2, type=int, help="notebooks at a time")
     listing = commands.add_parser("list", help="print the notebooks' paths")
     listing.add_argument("--backend", choices=BACKENDS, help="only those that CI runs on it")
     for command in (run_parser, student, measure, listing):
@@ -59,7 +60,7 @@ def main() -> int:
         return run(paths, HERE if options.in_place else options.output)
     if options.command == "student":
         return copy(paths, options.output)
-    return min(calibrate(paths, options.backends, options.seeds), 1)
+    return min(calibrate(paths, options.backends, options.seeds, options.jobs), 1)
 
 
 if __name__ == "__main__":

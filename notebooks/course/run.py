@@ -48,8 +48,8 @@ def run(paths: list[Path], output: Path) -> int:
     return min(failed, 1)
 
 
-def execute(document, **options) -> None:
-    """Executes a notebook, with options of `NotebookClient`."""
+def execute(document, env: dict[str, str] | None = None, **options) -> None:
+    """Executes a notebook in an environment, with options of `NotebookClient`."""
     from nbclient import NotebookClient
 
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow prints a notice
@@ -63,7 +63,7 @@ def execute(document, **options) -> None:
     )
     # In a thread: in the main one, the client would take Ctrl-C for itself.
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(client.execute)
+        done = pool.submit(client.execute, env=env or dict(os.environ))
         try:
             done.result()
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import json
 
 import keras
 import nbformat
+import numpy as np
 import pytest
 from course import calibrate, read, run, student
 
@@ -80,8 +81,9 @@ claim("98.1", "It is so.", {holds}, measured=[0.123456, seed], many=list(range(2
 """
 
 
-def test_calibration_keeps_evidence_of_claims_that_fail_too(tmp_path, monkeypatch):
-    path = write(tmp_path, "98_test", CLAIM.format(holds="seed < 1"), 'claim("98.2", "On.", True)')
+def test_calibration_keeps_evidence_of_claims_that_fail_too(tmp_path, monkeypatch, capsys):
+    cells = CLAIM.format(holds="seed < 1"), 'claim("98.2", "On.", True)', "1 / (1 - seed)"
+    path = write(tmp_path, "98_test", *cells)
     ledger = {"98_test": {"claims": ["98.1"]}}
     monkeypatch.setattr(calibrate, "TABLE", tmp_path / "calibration.jsonl")
     monkeypatch.setattr(calibrate, "LEDGER", ledger)
@@ -97,6 +99,43 @@ def test_calibration_keeps_evidence_of_claims_that_fail_too(tmp_path, monkeypatc
         name: next(row["checked"] for row in calibrate.read() if row["claim"] == name)
         for name in ("98.1", "98.2")
     }
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"98_test {backend} 98.1: 1 of 2 seeds",
+        f"98_test {backend} seed 1: ZeroDivisionError: division by zero",
+    ]
+
+
+def test_a_change_before_a_claim_makes_its_calibration_out_of_date(tmp_path):
+    def digests(*cells):
+        return calibrate.checked(write(tmp_path, "98_test", *cells))
+
+    first, second = CLAIM.format(holds=True), 'claim("98.2", "On.", True)'
+    before = digests("train(8)", first, second)
+    assert digests("train(9)", first, second).keys() == before.keys() == {"98.1", "98.2"}
+    assert all(digests("train(9)", first, second)[name] != before[name] for name in before)
+    after = digests("train(8)", first, "plot()", second)
+    assert after["98.1"] == before["98.1"] and after["98.2"] != before["98.2"]
+    assert digests("train(8)", first, second, "plot()") == before
+
+
+def test_a_backend_that_differs_more_than_seeds_do_is_reported():
+    draw = np.random.default_rng(0).normal
+
+    def rows(torch, **evidence):
+        same = {"error": [*draw(5, 0.1, 4)], "gaps": [[*draw(size=3)] for _ in range(4)]}
+        return [
+            {"claim": "98.1", "backend": "jax", "evidence": same | evidence},
+            {"claim": "98.1", "backend": "torch", "evidence": {**same, **torch, **evidence}},
+        ]
+
+    assert list(calibrate.differences(rows({}))) == []
+    assert list(calibrate.differences(rows({"error": [*draw(5.1, 0.1, 4)]}))) == []
+    (found,) = calibrate.differences(rows({"error": [*draw(7, 0.1, 4)]}))
+    assert found.startswith("98.1: `error` is ") and found.endswith("more than seeds differ")
+    exact = [{"exact": [1.0] * 4}, {"exact": [1.0 + 1e-7] * 4}, {"exact": [1.1] * 4}]
+    table = [{"claim": "98.2", "backend": b, "evidence": e} for b, e in zip("abc", exact, strict=1)]
+    assert [line[:20] for line in calibrate.differences(table)] == ["98.2: `exact` is 1 a"] * 2
 
 
 def test_a_new_calibration_takes_the_place_of_the_old(tmp_path, monkeypatch):

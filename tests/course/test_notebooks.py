@@ -119,6 +119,13 @@ def test_claims_were_calibrated(path):
             assert all(row["holds"]) and row["evidence"]
 
 
+def test_no_backend_differs_more_than_seeds_do():
+    explained = {name for path in PATHS for name in read.LEDGER[path.stem].get("differ", {})}
+    for difference in calibrate.differences(calibrate.read()):
+        claim, evidence = re.match(r"(\S+): `(\w+)`", difference).groups()
+        assert f"{claim} {evidence}" in explained, difference
+
+
 def test_the_calibration_is_of_these_claims():
     rows = [(row["claim"], row["backend"]) for row in calibrate.read()]
     claims = {name for path in PATHS for name in calibrate.checked(path)}
