@@ -264,8 +264,10 @@ def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "")
     reach = 0.8 * np.abs(corners @ axes.T).max()
     space.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
     space.set(xlabel="x₁", ylabel="x₂", zlabel="x₃")
-    space.tick_params(labelsize=8)
-    space.set_box_aspect((1, 1, 1), zoom=1.02)
+    for axis in (space.xaxis, space.yaxis, space.zaxis):  # their labels would meet at a corner
+        axis.set_ticklabels([])
+        axis.labelpad = -10
+    space.set_box_aspect((1, 1, 1), zoom=1.15)
     # Look at the plane at a slant, from a level side: both its flatness and its spread are seen.
     level = np.cross(normal, (0, 0, 1)) if abs(normal[2]) < 0.99 else np.array([1, 0, 0])
     eye = 0.4 * normal + 0.7 * level / np.linalg.norm(level) + np.array([0, 0, 0.3])
