@@ -6,6 +6,7 @@
 #   make test-all    every test and every notebook on all three: weekly, and before a release
 #   make ci          what CI runs on one backend: of the notebooks, those whose home it is
 #   make faults      plant faults in the sources, one at a time: the tests of `ci` must catch each
+#   make slides      slides for the lecture hall, into build/slides
 #   make calibrate   every claim on three backends with four seeds, into notebooks/calibration.jsonl
 #   make book        the course, the zoo and the API as a site in build/book
 #   make check-book  look at every page of it in Chromium, without the network
@@ -44,7 +45,7 @@ NOTEBOOKS ?= notebooks
 # A unit test that is at home on other backends is left out, but by `test-all`.
 SELECTION ?= --ci
 
-.PHONY: notebooks lab demo test test-all ci faults all-ready lint unit nbval refresh calibrate book \
+.PHONY: notebooks lab demo test test-all ci faults all-ready lint unit nbval refresh slides calibrate book \
 	check-book clean
 
 notebooks: $(READY)
@@ -81,6 +82,9 @@ test-all: all-ready
 refresh: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course run --in-place
 	$(BIN)/python notebooks/course pages
+
+slides: $(READY)
+	$(BIN)/python notebooks/course slides --output build/slides $(NAMES)
 
 calibrate: all-ready
 	$(ONE_THREAD) $(BIN)/python notebooks/course calibrate $(NAMES)

@@ -8,13 +8,14 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 from IPython import get_ipython
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
 
 from kerasae import __version__, plots, presets
 
@@ -99,6 +100,38 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
         *(f"| {' | '.join(_short(row[c]) for c in columns)} |" for row in rows),
     ]
     display(Markdown("\n".join(([f"**{caption}**", ""] if caption else []) + lines)))
+
+
+def explore(draw: Callable[..., Figure], **values: Sequence[Any]) -> Any:
+    """Show a picture with a slider for each of its arguments, or a still one.
+
+    Sliders need `ipywidgets`. Without it, or with `$KERASAE_STILL` set, as for the stored notebooks,
+    the picture at the middle of each slider is shown.
+
+    Args:
+        draw: A function that returns the figure for one value of each argument.
+        values: Values of each slider by the argument's name.
+
+    Returns:
+        The still picture; `None` if sliders are shown.
+    """
+    widgets = None if os.environ.get("KERASAE_STILL") else _widgets()
+    if widgets is None:
+        return draw(**{name: steps[len(steps) // 2] for name, steps in values.items()})
+    sliders = {
+        name: widgets.SelectionSlider(options=list(steps), value=steps[len(steps) // 2])
+        for name, steps in values.items()
+    }
+    widgets.interact(lambda **chosen: display(draw(**chosen)), **sliders)
+    return None
+
+
+def _widgets() -> Any:
+    try:
+        import ipywidgets
+    except ImportError:
+        return None
+    return ipywidgets
 
 
 def _budget() -> str:

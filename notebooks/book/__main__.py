@@ -16,14 +16,16 @@ sys.path.insert(0, str(HERE.parent))
 
 
 def build(output: Path) -> int:
-    """Gathers the pages and has Sphinx render them; a warning is an error."""
+    """Gathers the pages and has Sphinx render them, with slides; a warning is an error."""
     from book.pages import gather
+    from course import read, slides
 
     shutil.rmtree(output, ignore_errors=True)  # nothing old stays, neither a page nor its warning
     with tempfile.TemporaryDirectory() as work:
         gather(Path(work, "pages"))
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", str(HERE)]
         command += ["-d", str(Path(work, "doctrees")), str(Path(work, "pages")), str(output)]
+        slides.write(read.notebooks(), output / "slides")
         return subprocess.run(command).returncode
 
 

@@ -39,7 +39,8 @@ def gather(target: Path) -> None:
     """Writes every page and its pictures below `target`."""
     cards = sorted((ROOT / "kerasae/zoo/presets").glob("*/README.md"))
     runs = sorted((ROOT / "kerasae/zoo/published/results").glob("*/README.md"))
-    paths = [ROOT / text for text in TEXTS] + cards + runs + read.notebooks()
+    teaching = [read.teaching(path) for path in read.notebooks() if read.teaching(path).exists()]
+    paths = [ROOT / text for text in TEXTS] + cards + runs + read.notebooks() + teaching
     sources = {path.relative_to(ROOT).as_posix(): path for path in paths}
     pages = {name: _read(name, path, set(sources)) for name, path in sources.items()}
     files = {
@@ -103,9 +104,9 @@ def notebook(document: dict, page: str, pages: set[str]) -> dict:
         elif cell["cell_type"] == "code":
             shown = cell["metadata"]["mystnb"] = {}
             if after["cell_type"] == "markdown":
-                caption = re.match(r"\*([^*].*?)\*\n", "".join(after["source"]) + "\n", re.S)
+                caption = read.caption({**after, "source": "".join(after["source"])})
                 if caption:
-                    shown["image"] = {"alt": " ".join(caption[1].split())}
+                    shown["image"] = {"alt": caption}
             if "solution" in cell["metadata"].get("tags", []):
                 cell["metadata"]["tags"].append("hide-cell")
                 number = next(solutions)
@@ -138,6 +139,11 @@ def start(cards: list[Path], runs: list[Path]) -> str:
         "COURSE": "\n".join(course),
         "ZOO": "\n".join(shown),
         "NOTEBOOKS": "\n".join(f"notebooks/{path.stem}" for path in read.notebooks()),
+        "TEACHING": "\n".join(
+            f"notebooks/teaching/{path.stem}"
+            for path in read.notebooks()
+            if read.teaching(path).exists()
+        ),
         "CARDS": "\n".join(f"{path.name} <{path.relative_to(ROOT)}/README>" for path in zoo),
     }
     text = (HERE / "index.md").read_text(encoding="utf-8")
@@ -146,6 +152,9 @@ def start(cards: list[Path], runs: list[Path]) -> str:
 
 def _read(name: str, path: Path, pages: set[str]) -> str:
     text = path.read_text(encoding="utf-8")
+    if path.parent.name == "teaching":
+        links = f'[The notebook](../{path.stem}.ipynb) · <a href="../../slides/{path.stem}.html">'
+        text = text.replace("\n\n", f"\n\n{links}The slides</a>\n\n", 1)
     if path.suffix == ".ipynb":
         return json.dumps(notebook(json.loads(text), name, pages), ensure_ascii=False)
     return rewritten(text, name, pages)

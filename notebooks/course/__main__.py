@@ -4,6 +4,7 @@
     python notebooks/course run --in-place                 refresh the committed outputs
     python notebooks/course pages                          rewrite index, errata and thumbnails
     python notebooks/course student --output build/student copies without the exercises' solutions
+    python notebooks/course slides --output build/slides   slides for the lecture hall
     python notebooks/course calibrate 05 06                claims on three backends, four seeds
     python notebooks/course list --backend jax             paths of those that CI runs on JAX
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from course import slides
 from course.calibrate import BACKENDS, SEEDS, calibrate
 from course.pages import write
 from course.read import HERE, LEDGER, notebooks
@@ -39,13 +41,15 @@ def main() -> int:
     commands.add_parser("pages", help="rewrite index, errata, thumbnails and the README's gallery")
     student = commands.add_parser("student", help="copies without the exercises' solutions")
     student.add_argument("--output", type=Path, required=True, help="folder for the copies")
+    deck = commands.add_parser("slides", help="slides of the cells that make a lecture")
+    deck.add_argument("--output", type=Path, required=True, help="folder for the pages")
     measure = commands.add_parser("calibrate", help="measure claims over backends and seeds")
     measure.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     measure.add_argument("--seeds", nargs="+", default=SEEDS, type=int)
     measure.add_argument("--jobs", default=2, type=int, help="notebooks at a time")
     listing = commands.add_parser("list", help="print the notebooks' paths")
     listing.add_argument("--backend", choices=BACKENDS, help="only those that CI runs on it")
-    for command in (run_parser, student, measure, listing):
+    for command in (run_parser, student, deck, measure, listing):
         command.add_argument("names", nargs="*", help="only notebooks whose name starts like this")
     options = parser.parse_args()
     if options.command == "pages":
@@ -60,6 +64,8 @@ def main() -> int:
         return run(paths, HERE if options.in_place else options.output)
     if options.command == "student":
         return copy(paths, options.output)
+    if options.command == "slides":
+        return slides.write(paths, options.output)
     return min(calibrate(paths, options.backends, options.seeds, options.jobs), 1)
 
 

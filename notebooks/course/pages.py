@@ -13,6 +13,7 @@ from course.read import (
     promise,
     signature,
     slides,
+    teaching,
     title,
 )
 from PIL import Image
@@ -33,7 +34,7 @@ def write() -> None:
 
 
 def index() -> str:
-    """The course index: a map, the notebooks, their claims, and the notation of the decks."""
+    """The course index: map, notebooks, claims, the notation of the decks, and a glossary."""
     total = sum(len(entry["claims"]) for entry in LEDGER.values())
     parts = [
         "# The course",
@@ -52,8 +53,9 @@ def index() -> str:
         path = HERE / f"{name}.ipynb"
         listed = "\n".join(f"- **{key}** {text}" for key, text in sorted(claims(path).items()))
         parts.append(f"### [{title(path)}]({name}.ipynb)\n\n{listed}")
-    notation = (HERE / "course" / "notation.md").read_text(encoding="utf-8").strip()
-    parts.append(f"## One notation for five decks\n\n{notation}")
+    for name, head in (("notation", "One notation for five decks"), ("glossary", "Glossary")):
+        text = (HERE / "course" / f"{name}.md").read_text(encoding="utf-8").strip()
+        parts.append(f"## {head}\n\n{text}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,9 +76,12 @@ def contents() -> str:
         needs = " ".join(f"[{needed}]({_called(needed)}.ipynb)" for needed in entry["needs"])
         topics = slides(path).replace("|", "∣")  # a bar would end the cell
         picture = _thumbnail(name, signature(path)[1])
+        links = colab(path)
+        if teaching(path).exists():
+            links += f" [for teachers](teaching/{name}.md)"
         lines.append(
             f"| {picture} | **[{title(path)}]({name}.ipynb)** {promise(path)} "
-            f"| {needs} | {topics} | {duration(path)} | {colab(path)} |"
+            f"| {needs} | {topics} | {duration(path)} | {links} |"
         )
     return "\n".join(lines)
 

@@ -69,9 +69,22 @@ def signature(path: Path) -> tuple[bytes | None, str]:
                 for output in cell.get("outputs", [])
                 if "image/png" in output.get("data", {})
             ]
-            caption = after["source"].split("\n\n")[0].strip("*_ \n").replace("\n", " ")
-            return (pictures[-1] if pictures else None), caption
+            text = after["source"].split("\n\n")[0].strip("*_ \n").replace("\n", " ")
+            return (pictures[-1] if pictures else None), text
     return None, ""
+
+
+def teaching(path: Path) -> Path:
+    """The page for teachers of a notebook."""
+    return HERE / "teaching" / f"{path.stem}.md"
+
+
+def caption(cell: dict) -> str:
+    """The caption that a cell of text begins with, a paragraph in italics; "" if there is none."""
+    if cell["cell_type"] != "markdown":
+        return ""
+    found = re.match(r"\*([^*].*?)\*\n", cell["source"].split("\n\n")[0] + "\n", re.S)
+    return " ".join(found[1].split()) if found else ""
 
 
 def repository() -> str:

@@ -1,5 +1,6 @@
 import json
 import random
+import sys
 
 import keras
 import numpy as np
@@ -95,3 +96,26 @@ def test_tile():
     assert sheet.shape == (5, 5, 1)
     assert sheet[0, 0, 0] == 1 and sheet[0, 3, 0] == 2 and sheet[3, 0, 0] == 3
     assert (sheet[2] == 1).all() and (sheet[3:, 2:] == 1).all()  # white between and behind
+
+
+def test_explore_shows_a_still_picture_or_sliders(monkeypatch):
+    from kerasae.plots import figure
+
+    drawn = []
+
+    def draw(angle, kind):
+        drawn.append((angle, kind))
+        return figure(title=f"{angle} {kind}")[0]
+
+    ranges = {"angle": range(5), "kind": ("flat", "round")}
+    monkeypatch.setenv("KERASAE_STILL", "1")
+    assert notebook.explore(draw, **ranges).get_suptitle() == "2 round"
+    monkeypatch.delenv("KERASAE_STILL")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert notebook.explore(draw, **ranges).get_suptitle() == "2 round"
+    monkeypatch.undo()
+    widgets, shown = pytest.importorskip("ipywidgets"), []
+    monkeypatch.setattr(widgets, "interact", lambda *given, **sliders: shown.append(sliders))
+    assert notebook.explore(draw, **ranges) is None
+    (sliders,) = shown
+    assert sliders["angle"].options == (0, 1, 2, 3, 4) and sliders["angle"].value == 2

@@ -166,3 +166,33 @@ def test_searches_frame_what_is_wrong():
     # Columns: query, gap, three near, gap, three far; an image and its gap take 8 pixels.
     frames = [frame.get_xy() for frame in axis.patches]
     assert frames == [(7 * 8 - 2, -2), (6 * 8 - 2, 6), (7 * 8 - 2, 6)]
+
+
+def test_a_film_moves_and_has_its_last_frame():
+    import base64
+    import io
+
+    from PIL import Image
+
+    frames = []
+    for height in range(4):
+        picture, axis = plots.figure(width=2, height=1.5)
+        axis.bar([0], [height], color=plots.BLUE)
+        axis.set(ylim=(0, 4))
+        frames.append(picture)
+    film = plots.film(frames, seconds=0.1, hold=1.0)
+    moving = Image.open(io.BytesIO(film.gif))
+    assert (moving.n_frames, moving.info["duration"]) == (4, 100)
+    blue = []
+    for index in range(4):
+        moving.seek(index)
+        pixels = np.asarray(moving.convert("RGB")).astype(int)
+        blue.append((abs(pixels - (0, 0x72, 0xB2)).sum(axis=-1) < 60).sum())
+    assert blue == sorted(blue) and blue[-1] > blue[1] > blue[0]
+    shown = film._repr_mimebundle_()
+    assert base64.b64encode(film.gif).decode() in shown["text/html"]
+    assert Image.open(io.BytesIO(base64.b64decode(shown["image/png"]))).size == moving.size
+    with pytest.raises(ValueError, match="`frames` has 1 figures, expected at least 2"):
+        plots.film(frames[:1])
+    with pytest.raises(ValueError, match="have the sizes"):
+        plots.film([*frames, plots.figure(width=3)[0]])
