@@ -105,7 +105,7 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
 def explore(draw: Callable[..., Figure], **values: Sequence[Any]) -> Any:
     """Show a picture with a slider for each of its arguments, or a still one.
 
-    Sliders need `ipywidgets`. Without it, or with `$KERASAE_STILL` set, as for the stored notebooks,
+    Sliders need `ipywidgets`. Without it, or with `$KERASAE_STILL` set, as in stored notebooks,
     the picture at the middle of each slider is shown.
 
     Args:
