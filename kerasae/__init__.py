@@ -12,6 +12,7 @@ from kerasae import (
     nets,
     penalties,
     probability,
+    quantizers,
     zoo,
 )
 from kerasae.models.adversarial import AdversarialAutoencoder
@@ -26,6 +27,7 @@ from kerasae.models.semi_supervised import SemiSupervisedAdversarialAutoencoder
 from kerasae.models.sparse import SparseAutoencoder
 from kerasae.models.stacked import StackedAutoencoder
 from kerasae.models.variational import VariationalAutoencoder
+from kerasae.models.vector_quantized import VectorQuantizedAutoencoder
 from kerasae.probability import likelihoods, posteriors, priors
 
 __version__ = "0.2.0"
@@ -45,6 +47,7 @@ __all__ = [
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VariationalAutoencoder",
+    "VectorQuantizedAutoencoder",
     "callbacks",
     "corruptions",
     "datasets",
@@ -55,5 +58,6 @@ __all__ = [
     "posteriors",
     "priors",
     "probability",
+    "quantizers",
     "zoo",
 ]

@@ -229,6 +229,7 @@ def assert_mathematics(
     others=None,
     of_batch=(),
     reconstructed_by=("encoder", "decoder"),
+    penalized=None,
 ):
     """Assert that the mathematics is there, with copies of the model.
 
@@ -246,11 +247,12 @@ def assert_mathematics(
             and switches are found.
         of_batch: Names of parts that are one number of the batch: weights do not count there.
         reconstructed_by: Names of the networks that the gradient of the reconstruction must reach.
+        penalized: Function of the model and `encode(x)` that returns the h of Ω(h), if they differ.
     """
     assert_config_is_complete(model, others or {})
     probe = Probe(model, x, y, loss, factors or {})
     assert_noise_acts_in_training_alone(probe, x if inputs is None else inputs)
-    assert_penalty_is_its_formula(probe)
+    assert_penalty_is_its_formula(probe, penalized)
     assert_halves_agree(probe)
     if EAGER:
         assert_weight_zero_leaves_out(probe, of_batch)
@@ -439,14 +441,15 @@ def _assert_gives_back(model, changes):
             assert has == pytest.approx(value), f"`{name}` is {value!r}, and the model's {has!r}"
 
 
-def assert_penalty_is_its_formula(probe):
+def assert_penalty_is_its_formula(probe, penalized=None):
     """Assert that `penalty` is λ times the mean of ‖h‖², plus what the class itself adds."""
     if not getattr(probe.model, "penalties", None):
         return
     logs = probe.evaluate()
     assert "penalty" in logs, "Ω is no part of the loss"
-    code = probe.model.encode(probe.x).reshape(probe.size, -1)
-    expected = PENALTY * (code**2).sum(axis=1).mean()
+    code = probe.model.encode(probe.x)
+    code = code if penalized is None else penalized(probe.model, code)
+    expected = PENALTY * (code.reshape(probe.size, -1) ** 2).sum(axis=1).mean()
     if len(probe.model.penalties) > 1:
         omega = probe.model.penalties[-1]
         probe.change(omega, "l2", 0.0)

@@ -99,6 +99,13 @@ CLASSES = {
             "interpolate": {"start": CODES, "end": CODES, "labels": LABELS},
         },
     ),
+    "VectorQuantizedAutoencoder": (
+        lambda: kerasae.VectorQuantizedAutoencoder(
+            *nets.convolutional(SHAPE, None, (4, 2)), kerasae.quantizers.VectorQuantizer(3)
+        ),
+        (X,),
+        {**OF_AUTOENCODERS, "decode": {"code": np.zeros((8, 1, 1), "int32")}},
+    ),
     "PredictiveSparseDecomposition": (
         lambda: kerasae.PredictiveSparseDecomposition(SHAPE, 2),
         (X,),

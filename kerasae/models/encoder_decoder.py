@@ -55,6 +55,8 @@ class EncoderDecoder(Model):
             self.parts = (*self.parts, "penalty")
         super().finish(arguments)
 
+    between = ("_codes", "_outputs")  # the methods between which `interpolate` draws its lines
+
     # The mathematics.
 
     def compute(self, x, training):
@@ -265,8 +267,9 @@ class EncoderDecoder(Model):
         Returns:
             Array of shape `(n, steps, …)`.
         """
-        first, last = self.encode(start), self.encode(end)
+        encode, decode = map(self.view, self.between)
+        first, last = (encode(self._examples(x), 256) for x in (start, end))
         checks.check_same_length(start=first, end=last)
         path = straight(first, last, steps)
-        images = self.decode(path.reshape((-1, *first.shape[1:])))
+        images = decode(path.reshape((-1, *first.shape[1:])), 256)
         return images.reshape((*path.shape[:2], *images.shape[1:]))

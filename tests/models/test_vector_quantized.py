@@ -1,0 +1,41 @@
+"""The vector-quantized autoencoder: the contract, indices there and back, a codebook in use."""
+
+import keras
+import numpy as np
+import pytest
+from contract import assert_contract
+
+from kerasae import VectorQuantizedAutoencoder, nets, quantizers
+
+SHAPE = (8, 8, 1)
+RNG = np.random.default_rng(0)
+X = RNG.random((64, *SHAPE), dtype="float32")
+
+MAKERS = {
+    "moving averages": lambda: quantizers.VectorQuantizer(8, seed=0),
+    "gradient": lambda: quantizers.VectorQuantizer(8, update="gradient", seed=0),
+    "finite scalars": lambda: quantizers.FiniteScalarQuantizer((3, 3, 2)),
+    "residual": lambda: quantizers.ResidualQuantizer(
+        [quantizers.VectorQuantizer(8, seed=seed) for seed in range(2)]
+    ),
+}
+
+
+def make(quantizer="moving averages", **arguments):
+    networks = nets.convolutional(SHAPE, None, filters=(8, 3), output_activation="sigmoid")
+    return VectorQuantizedAutoencoder(*networks, MAKERS[quantizer](), **arguments)
+
+
+@pytest.mark.parametrize("quantizer", MAKERS)
+def test_contract(quantizer, other_backends, tmp_path):
+    def vectors(model, indices):
+        return keras.ops.convert_to_numpy(model.quantizer.vectors(indices))
+
+    assert_contract(
+        lambda: make(quantizer),
+        X,
+        other_backends,
+        tmp_path,
+        of_class=quantizer == "moving averages",
+        penalized=vectors,
+    )
