@@ -102,6 +102,18 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
     display(Markdown("\n".join(([f"**{caption}**", ""] if caption else []) + lines)))
 
 
+def halved(images: np.ndarray) -> np.ndarray:
+    """Return images of half the side, `(n, height, width, channels)`: means of 2 × 2 blocks.
+
+    Example:
+
+    >>> halved(np.ones((3, 28, 28, 1))).shape
+    (3, 14, 14, 1)
+    """
+    count, height, width, channels = images.shape
+    return images.reshape(count, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+
+
 def explore(draw: Callable[..., Figure], **values: Sequence[Any]) -> Any:
     """Show a picture with a slider for each of its arguments, or a still one.
 

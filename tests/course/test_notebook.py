@@ -119,3 +119,10 @@ def test_explore_shows_a_still_picture_or_sliders(monkeypatch):
     assert notebook.explore(draw, **ranges) is None
     (sliders,) = shown
     assert sliders["angle"].options == (0, 1, 2, 3, 4) and sliders["angle"].value == 2
+
+
+def test_halved_images_are_means_of_blocks():
+    images = np.arange(32.0).reshape(1, 4, 4, 2)
+    small = notebook.halved(images)
+    assert small.shape == (1, 2, 2, 2)
+    assert small[0, 1, 0, 1] == images[0, 2:, :2, 1].mean()
