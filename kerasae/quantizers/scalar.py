@@ -1,14 +1,15 @@
 """Finite scalar quantization: each number of a code is rounded to one of a few levels.
 
-    b(z) = ½(L − 1) tanh(a(z − m) + s) − o     between the levels, o = ½ for an even L, else 0
-    q    = round(b(z)) / ⌊L/2⌋                 straight through
+    b(z) = ½(L − 1) tanh(z + s) − o        between the levels, o = ½ for an even L, else 0
+    q    = round(b(z)) / ⌊L/2⌋             straight through
 
-with s = artanh(2o / (L − 1)), so that b(m) = 0. The grid of all levels is the codebook: Π L
+with s = artanh(2o / (L − 1)), so that b(0) = 0. The grid of all levels is the codebook: Π L
 vectors, nothing to learn and no loss.
 
-The paper has m = 0 and a = 1. Then small codes are all rounded to 0, and nothing is learned.
-`start` takes the mean m and the standard deviation σ of each number, and a = 0.851 / σ: then a
-normal z uses all levels about equally, because tanh(0.851 z) is close to 2Φ(z) − 1.
+As the paper has it, small codes are all rounded to 0, and a decoder of ReLU layers without biases
+learns nothing from them. So each number is standardized over the batch first, as batch
+normalization does it, and multiplied by 0.851: then a normal z uses all levels about equally,
+because tanh(0.851 z) is close to 2Φ(z) − 1.
 
 Mentzer, Minnen, Agustsson & Tschannen, "Finite scalar quantization: VQ-VAE made simple" (2024).
 """
@@ -36,6 +37,7 @@ class FiniteScalarQuantizer(Quantizer):
     Args:
         levels: Number of levels of each number of the code, at least 2: (8, 5, 5, 5) are 1,000
             vectors of 4 numbers.
+        standardize: Whether to standardize each number over the batch first.
 
     Example:
 
@@ -45,8 +47,14 @@ class FiniteScalarQuantizer(Quantizer):
     (1000, (2, 3), True)
     """
 
-    def __init__(self, levels: Sequence[int], **kwargs) -> None:
+    def __init__(self, levels: Sequence[int], standardize: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
+        self.standardize = checks.flag("standardize", standardize)
+        self.statistics = None
+        if standardize:
+            self.statistics = keras.layers.BatchNormalization(
+                momentum=0.9, epsilon=1e-8, center=False, scale=False, dtype="float32"
+            )
         self.levels = checks.sizes("levels", levels)
         for each in self.levels:
             checks.whole_number("levels", each, least=2)
@@ -68,20 +76,23 @@ class FiniteScalarQuantizer(Quantizer):
                 f"`levels` has {len(self.levels)} numbers, but the vectors have "
                 f"{input_shape[-1]}: expected one number of levels for each."
             )
-        self.middle = self.number("middle", input_shape[-1:], "zeros")  # m
-        self.factor = self.number("factor", input_shape[-1:], "ones")  # a
+        if self.standardize:
+            self.statistics.build(input_shape)
         super().build(input_shape)
 
     def _start(self, vectors, seed):
-        """Standardize the codes."""
-        self.middle.assign(vectors.mean(axis=0))
-        self.factor.assign(UNIFORM / np.maximum(vectors.std(axis=0), 1e-6))
+        """Take the mean and the variance of each number."""
+        if self.standardize:
+            self.statistics.moving_mean.assign(vectors.mean(axis=0))
+            self.statistics.moving_variance.assign(vectors.var(axis=0))
 
     def nearest(self, z: Tensor, training: bool = False) -> Quantized:
         """Return the nearest points of the grid and their indices; the loss is 0."""
         if not self.built:
             self.build(tuple(z.shape))
-        z = self.factor * (ops.cast(z, "float32") - self.middle)
+        z = ops.cast(z, "float32")
+        if self.standardize:
+            z = UNIFORM * self.statistics(z, training=training)
         bounded = ops.tanh(z + _tensor(self._shift)) * _tensor(self._half) - _tensor(self._offset)
         whole = ops.round(bounded)
         digits = ops.cast(whole, "int32") + _tensor(self._steps)  # 0 … L − 1
@@ -97,7 +108,11 @@ class FiniteScalarQuantizer(Quantizer):
         return ops.cast(digits, "float32") / ops.cast(self._steps, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "levels": list(self.levels)}
+        return {
+            **super().get_config(),
+            "levels": list(self.levels),
+            "standardize": self.standardize,
+        }
 
 
 def _tensor(value: np.ndarray) -> Tensor:

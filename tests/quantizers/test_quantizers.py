@@ -47,7 +47,7 @@ MAKERS = {
     "gradient": lambda: filled(
         RNG.normal(size=(SIZE, DIMENSION)).astype("float32"), update="gradient"
     ),
-    "scalars": lambda: FiniteScalarQuantizer((4, 3, 5)),
+    "scalars": lambda: FiniteScalarQuantizer((4, 3, 5), standardize=False),
     "residual": residual,
 }
 every_kind = pytest.mark.parametrize("kind", MAKERS)
@@ -95,7 +95,7 @@ def test_a_permuted_codebook_permutes_the_indices(order):
     "levels", [RNG.integers(2, 10, size=count).tolist() for count in (1, 2, 2, 3, 4, 5)], ids=str
 )
 def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
-    layer = FiniteScalarQuantizer(levels)
+    layer = FiniteScalarQuantizer(levels, standardize=False)
     indices = np.arange(layer.size)[:500].astype("int32")
     points = numpy(layer.vectors(indices))
     assert len(np.unique(points, axis=0)) == len(points) and np.abs(points).max() <= 1
@@ -108,6 +108,15 @@ def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
     q, back, _ = layer.nearest(z.astype("float32"))
     assert numpy(back).tolist() == indices.tolist()
     np.testing.assert_allclose(numpy(q), points, atol=1e-6)
+
+
+def test_standardized_numbers_use_all_levels_about_equally():
+    layer = FiniteScalarQuantizer((8, 5))
+    z = ops.convert_to_tensor(RNG.normal((3, -1), (0.01, 50), size=(4000, 2)).astype("float32"))
+    shares = usage(numpy(layer.nearest(z, training=True).indices), 40)
+    assert shares["used"] == 1 and shares["perplexity"] > 0.85 * 40
+    layer.start(numpy(z))  # in evaluation, too
+    assert usage(numpy(layer.nearest(z).indices), 40)["perplexity"] > 0.85 * 40
 
 
 def test_more_stages_leave_less():
