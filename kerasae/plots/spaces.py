@@ -273,7 +273,7 @@ def planes(points: np.ndarray, bases: Mapping[str, np.ndarray], title: str = "")
     eye = 0.4 * normal + 0.7 * level / np.linalg.norm(level) + np.array([0, 0, 0.3])
     eye = eye / np.linalg.norm(eye)
     space.view_init(np.degrees(np.arcsin(eye[2])), np.degrees(np.arctan2(eye[1], eye[0])))
-    space.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.04))
+    space.legend(loc="upper left", bbox_to_anchor=(0.74, 1.04))  # beside the cube
     above.scatter(*flat.T, s=12, color=BLACK, alpha=0.4, linewidths=0)
     above.set(xlim=(-half[0], half[0]), ylim=(-1.5 * half[1], 1.8 * half[1]), aspect="equal")
     above.set(xlabel=f"first axis of {next(iter(bases))}", ylabel="second axis")
