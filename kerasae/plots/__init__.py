@@ -7,7 +7,7 @@ shown; `figure.savefig(path)` writes it. Every docstring ends with an example th
 
 from kerasae.plots.architecture import Box, Network, architecture, layers
 from kerasae.plots.curves import curves, draw_curves, histograms, history, label_curves, spectra
-from kerasae.plots.film import Film, film
+from kerasae.plots.film import film
 from kerasae.plots.images import (
     features,
     image_blocks,
@@ -49,7 +49,6 @@ __all__ = [
     "STYLE",
     "YELLOW",
     "Box",
-    "Film",
     "Network",
     "architecture",
     "codes",
