@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -94,10 +94,14 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
         caption: Line above the table.
     """
     columns = list(rows[0])
+
+    def line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"  # a bar ends a cell
+
     lines = [
-        f"| {' | '.join(columns)} |",
+        line(columns),
         f"|{'|'.join(':--' if isinstance(rows[0][c], str) else '--:' for c in columns)}|",
-        *(f"| {' | '.join(_short(row[c]) for c in columns)} |" for row in rows),
+        *(line(_short(row[c]) for c in columns) for row in rows),
     ]
     display(Markdown("\n".join(([f"**{caption}**", ""] if caption else []) + lines)))
 
@@ -118,7 +122,7 @@ def explore(draw: Callable[..., Figure], **values: Sequence[Any]) -> Any:
     """Show a picture with a slider for each of its arguments, or a still one.
 
     Sliders need `ipywidgets`. Without it, or with `$KERASAE_STILL` set, as in stored notebooks,
-    the picture at the middle of each slider is shown.
+    the picture at the last value of each slider is shown.
 
     Args:
         draw: A function that returns the figure for one value of each argument.
@@ -129,9 +133,9 @@ def explore(draw: Callable[..., Figure], **values: Sequence[Any]) -> Any:
     """
     widgets = None if os.environ.get("KERASAE_STILL") else _widgets()
     if widgets is None:
-        return draw(**{name: steps[len(steps) // 2] for name, steps in values.items()})
+        return draw(**{name: steps[-1] for name, steps in values.items()})
     sliders = {
-        name: widgets.SelectionSlider(options=list(steps), value=steps[len(steps) // 2])
+        name: widgets.SelectionSlider(options=list(steps), value=steps[-1])
         for name, steps in values.items()
     }
     widgets.interact(lambda **chosen: display(draw(**chosen)), **sliders)

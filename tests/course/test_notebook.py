@@ -109,16 +109,16 @@ def test_explore_shows_a_still_picture_or_sliders(monkeypatch):
 
     ranges = {"angle": range(5), "kind": ("flat", "round")}
     monkeypatch.setenv("KERASAE_STILL", "1")
-    assert notebook.explore(draw, **ranges).get_suptitle() == "2 round"
+    assert notebook.explore(draw, **ranges).get_suptitle() == "4 round"
     monkeypatch.delenv("KERASAE_STILL")
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    assert notebook.explore(draw, **ranges).get_suptitle() == "2 round"
+    assert notebook.explore(draw, **ranges).get_suptitle() == "4 round"
     monkeypatch.undo()
     widgets, shown = pytest.importorskip("ipywidgets"), []
     monkeypatch.setattr(widgets, "interact", lambda *given, **sliders: shown.append(sliders))
     assert notebook.explore(draw, **ranges) is None
     (sliders,) = shown
-    assert sliders["angle"].options == (0, 1, 2, 3, 4) and sliders["angle"].value == 2
+    assert sliders["angle"].options == (0, 1, 2, 3, 4) and sliders["angle"].value == 4
 
 
 def test_halved_images_are_means_of_blocks():
