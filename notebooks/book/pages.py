@@ -39,7 +39,7 @@ def gather(target: Path) -> None:
     """Writes every page and its pictures below `target`."""
     cards = sorted((ROOT / "kerasae/zoo/presets").glob("*/README.md"))
     runs = sorted((ROOT / "kerasae/zoo/published/results").glob("*/README.md"))
-    teaching = [read.teaching(path) for path in read.notebooks() if read.teaching(path).exists()]
+    teaching = [read.teaching(path) for path in read.notebooks()]
     paths = [ROOT / text for text in TEXTS] + cards + runs + read.notebooks() + teaching
     sources = {path.relative_to(ROOT).as_posix(): path for path in paths}
     pages = {name: _read(name, path, set(sources)) for name, path in sources.items()}
@@ -107,7 +107,7 @@ def notebook(document: dict, page: str, pages: set[str]) -> dict:
                 caption = read.caption({**after, "source": "".join(after["source"])})
                 if caption:
                     shown["image"] = {"alt": caption}
-            if "solution" in cell["metadata"].get("tags", []):
+            if read.is_solution(cell):
                 cell["metadata"]["tags"].append("hide-cell")
                 number = next(solutions)
                 shown["code_prompt_show"] = f"Solution {number}"
@@ -139,11 +139,7 @@ def start(cards: list[Path], runs: list[Path]) -> str:
         "COURSE": "\n".join(course),
         "ZOO": "\n".join(shown),
         "NOTEBOOKS": "\n".join(f"notebooks/{path.stem}" for path in read.notebooks()),
-        "TEACHING": "\n".join(
-            f"notebooks/teaching/{path.stem}"
-            for path in read.notebooks()
-            if read.teaching(path).exists()
-        ),
+        "TEACHING": "\n".join(f"notebooks/teaching/{path.stem}" for path in read.notebooks()),
         "CARDS": "\n".join(f"{path.name} <{path.relative_to(ROOT)}/README>" for path in zoo),
     }
     text = (HERE / "index.md").read_text(encoding="utf-8")

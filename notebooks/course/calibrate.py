@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from course.read import HERE, LEDGER, cells
+from course.read import HERE, LEDGER, cells, is_solution
 from course.run import execute
 
 TABLE = HERE / "calibration.jsonl"
@@ -77,7 +77,7 @@ def evidence(path: Path, backend: str, seed: int) -> Run:
     import nbformat
 
     document = nbformat.read(path, as_version=4)
-    document.cells = [cell for cell in document.cells if not _is_exercise(cell)]
+    document.cells = [cell for cell in document.cells if not is_solution(cell)]
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "evidence.jsonl"
         settings = {
@@ -138,7 +138,7 @@ def checked(path: Path) -> dict[str, str]:
     """Return for each claim of a notebook a digest of its cell and of all code before it."""
     digests, code = {}, hashlib.sha256()
     for cell in cells(path):
-        if cell["cell_type"] != "code" or _is_exercise(cell):
+        if cell["cell_type"] != "code" or is_solution(cell):
             continue
         code.update(cell["source"].encode() + b"\0")
         for name in re.findall(r"\bclaim\(\s*\"(\d\d\.\d)\"", cell["source"]):
@@ -180,10 +180,6 @@ def _numbers(values: list) -> np.ndarray | None:
     except (ValueError, TypeError):
         return None
     return array if np.isfinite(array).all() else None
-
-
-def _is_exercise(cell: dict) -> bool:
-    return "solution" in cell["metadata"].get("tags", [])
 
 
 def _short(value: object) -> object:

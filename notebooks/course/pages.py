@@ -13,7 +13,6 @@ from course.read import (
     promise,
     signature,
     slides,
-    teaching,
     title,
 )
 from PIL import Image
@@ -76,9 +75,7 @@ def contents() -> str:
         needs = " ".join(f"[{needed}]({_called(needed)}.ipynb)" for needed in entry["needs"])
         topics = slides(path).replace("|", "∣")  # a bar would end the cell
         picture = _thumbnail(name, signature(path)[1])
-        links = colab(path)
-        if teaching(path).exists():
-            links += f" [for teachers](teaching/{name}.md)"
+        links = f"{colab(path)} [for teachers](teaching/{name}.md)"
         lines.append(
             f"| {picture} | **[{title(path)}]({name}.ipynb)** {promise(path)} "
             f"| {needs} | {topics} | {duration(path)} | {links} |"

@@ -74,6 +74,11 @@ def signature(path: Path) -> tuple[bytes | None, str]:
     return None, ""
 
 
+def is_solution(cell: dict) -> bool:
+    """Whether a cell is part of an exercise's solution."""
+    return "solution" in cell["metadata"].get("tags", [])
+
+
 def teaching(path: Path) -> Path:
     """The page for teachers of a notebook."""
     return HERE / "teaching" / f"{path.stem}.md"

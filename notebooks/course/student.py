@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from course.read import HERE
+from course.read import HERE, is_solution
 
 
 def copy(paths: Iterable[Path], output: Path) -> int:
@@ -17,7 +17,7 @@ def copy(paths: Iterable[Path], output: Path) -> int:
         document = nbformat.read(path, as_version=4)
         number, kept = 0, []
         for cell in document.cells:
-            solution = "solution" in cell.metadata.get("tags", [])
+            solution = is_solution(cell)
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
                 if solution:
