@@ -36,6 +36,8 @@ class EncoderDecoder(Model):
             are added, or `None`.
     """
 
+    between = ("_codes", "_outputs")  # the methods between which `interpolate` draws its lines
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -54,8 +56,6 @@ class EncoderDecoder(Model):
         if self.penalties:
             self.parts = (*self.parts, "penalty")
         super().finish(arguments)
-
-    between = ("_codes", "_outputs")  # the methods between which `interpolate` draws its lines
 
     # The mathematics.
 

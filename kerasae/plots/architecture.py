@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Patch
 
-from kerasae.plots.style import styled
+from kerasae.plots.style import BLUE, GREEN, RED, styled
 
 GREY, DARK = "#888888", "#555555"
 KINDS: dict[str, dict[str, Any]] = {
     "data": {"facecolor": "#eeeeee", "edgecolor": GREY},
-    "trained": {"facecolor": "#cfe5f5", "edgecolor": "#0072B2"},
+    "trained": {"facecolor": "#cfe5f5", "edgecolor": BLUE},
     "fixed": {"facecolor": "#f3e3c3", "edgecolor": "#a87400", "hatch": "////"},
-    "copy": {"facecolor": "white", "edgecolor": "#0072B2", "linestyle": (0, (4, 2))},
-    "noise": {"facecolor": "#f9dccb", "edgecolor": "#D55E00"},
-    "sample": {"facecolor": "#d3efe5", "edgecolor": "#009E73"},
+    "copy": {"facecolor": "white", "edgecolor": BLUE, "linestyle": (0, (4, 2))},
+    "noise": {"facecolor": "#f9dccb", "edgecolor": RED},
+    "sample": {"facecolor": "#d3efe5", "edgecolor": GREEN},
     "loss": {"facecolor": "none", "edgecolor": "none"},
 }
 MEANINGS = {
