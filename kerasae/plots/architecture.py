@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,7 +32,9 @@ MEANINGS = {
     "sample": "sampled",
 }
 COLUMN, GAP = 1.5, 0.55  # distance of columns, space between rows
+LETTER, LINE = 0.115, 0.22  # width of a letter, height of a line
 INCH = 0.75  # of one unit of these distances
+PAPER = {"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"}
 
 
 class Box(NamedTuple):
@@ -185,14 +188,15 @@ class _Drawing:
         self.network, self.scale = network, scale
         self.most = max((_units(box.size) for box in boxes), default=0.0) or 1.0
         self.tallest = max((box.size[0] for box in boxes if isinstance(box.size, tuple)), default=1)
-        self.places = _places(network)
+        self.places, self.links = _places(network), network.links
         self.columns = 1 + max(column for _, column, _ in self.places)
         self.middles, self.height = [], 0.0
         for row in range(len(network.rows)):
             heights = [self.extent(box)[1] for box, _, place in self.places if place == row]
             half = (max(heights, default=0.0) + GAP) / 2
-            self.middles.append(-self.height - half)
-            self.height += 2 * half
+            above = max([half, *self.reaches(row)])
+            self.middles.append(-self.height - above)
+            self.height += above + half
         self.patches: dict[tuple[int, int], Patch] = {}
 
     def extent(self, box: Box) -> tuple[float, float]:
@@ -201,7 +205,50 @@ class _Drawing:
             return 0.72, 0.72
         if isinstance(box.size, tuple) and len(box.size) == 3:
             return 0.35 + 0.1 * math.log2(1 + box.size[2]), 0.4 + 0.9 * box.size[0] / self.tallest
+        if box.kind == "loss":  # as wide as its text
+            return max(0.86, 0.1 + LETTER * max(map(len, box.name.split("\n")))), 0.42
         return 0.86, 0.42 + 0.8 * _units(box.size) / self.most
+
+    def name(self, box: Box) -> tuple[str, bool]:
+        """Return the lines of a box's name, and whether they fit into the box."""
+        width, height = self.extent(box)
+        name = re.sub(r"(?<=[a-zD])(?=[A-Z][a-z])", "\n", box.name)
+        if box.kind == "loss":
+            return name, True
+        letters, lines = int((width + 0.1) / LETTER), []
+        for line in name.split("\n"):
+            for part in re.split("(?<=,) ", line) if len(line) > letters else [line]:
+                lines += textwrap.wrap(part, letters, break_long_words=False) or [""]
+        fits = max(map(len, lines)) <= letters and len(lines) * LINE < height + 0.1
+        return ("\n".join(lines), True) if fits else (name, False)
+
+    def top(self, box: Box) -> float:
+        """Return how far a box and its name reach above the middle of the row."""
+        name, fits = self.name(box)
+        return self.extent(box)[1] / 2 + (0.0 if fits else 0.1 + LINE * (1 + name.count("\n")))
+
+    def reaches(self, row: int) -> list[float]:
+        """Return how far names above boxes, and arcs over boxes, reach above a row's middle."""
+        names = [self.top(box) for box, _, place in self.places if place == row]
+        links = [(self.place(start), self.place(end), more) for start, end, *more in self.links]
+        arcs = [
+            self.apex(start, end) + (0.1 + LINE if more and more[0] else 0.1)
+            for start, end, more in links
+            if start[1] == row
+        ]
+        return names + arcs
+
+    def apex(self, start: tuple[int, int], end: tuple[int, int]) -> float:
+        """Return how far an arrow along a row rises to pass over the boxes between its ends."""
+        (left, right), row = sorted((start[0], end[0])), start[1]
+        if row != end[1] or right - left < 2:
+            return 0.0
+        most = 0.225 * COLUMN * (right - left)
+        for box, x, y in self.places:
+            if y == row and left < x < right:  # at its outer edge the arc is lowest
+                share = (min(x - left, right - x) - 0.3) / (right - left)
+                most = max(most, (self.top(box) + 0.1) / (4 * share * (1 - share)))
+        return most
 
     def draw(self, axis: Axes) -> None:
         for box, column, row in self.places:
@@ -209,7 +256,7 @@ class _Drawing:
         for row, items in enumerate(self.network.rows):
             for start, end, label in _neighbours(items):
                 self.draw_arrow(axis, (start, row), (end, row), label)
-        for start, end, *more in self.network.links:
+        for start, end, *more in self.links:
             label = more[0] if more else ""
             self.draw_arrow(axis, self.place(start), self.place(end), label, "dashed" in more[1:])
 
@@ -223,15 +270,13 @@ class _Drawing:
             patch = FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=.08", **style)
         patch.set(hatch_linewidth=0.4)
         axis.add_patch(patch)
-        name = re.sub(r"(?<=[a-zD])(?=[A-Z][a-z])", "\n", box.name)
-        longest = max(map(len, name.split("\n")))
-        fits = box.kind == "loss" or longest * 0.115 < width + 0.1
+        name, fits = self.name(box)
         place = {"y": y, "va": "center"} if fits else {"y": y + height / 2 + 0.05, "va": "bottom"}
-        weight = "bold" if longest < 4 else "normal"
+        weight = "bold" if len(name) < 4 else "normal"
         axis.text(x, s=name, ha="center", size=10 * self.scale, weight=weight, zorder=4, **place)
         size = "×".join(map(str, box.size)) if isinstance(box.size, tuple) else str(box.size)
         below = {"x": x, "y": y - height / 2 - 0.06, "ha": "center", "va": "top"}
-        axis.text(s=size, size=8.5 * self.scale, color=DARK, zorder=4, **below)
+        axis.text(s=size, size=8.5 * self.scale, color=DARK, zorder=4, bbox=PAPER, **below)
         return patch
 
     def draw_arrow(
@@ -250,18 +295,19 @@ class _Drawing:
                 self.middles[end[1]],
             ),
         )
-        # An arrow along a row passes over the boxes between its ends.
-        passes = start[1] == end[1] and abs(start[0] - end[0]) > 1
-        bend = 0.0 if not passes else -0.45 if x0 < x1 else 0.45
+        # The middle of the arc: a quadratic curve passes half of the way to its control point.
+        bend = -2 * self.apex(start, end) / (x1 - x0) if x1 != x0 else 0.0
         arrow = FancyArrowPatch(
             (x0, y0), (x1, y1), patchA=patches[0], patchB=patches[1], shrinkA=1.5, shrinkB=1.5,
             connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=10 * self.scale,
             color=DARK, linewidth=1.2, linestyle=(0, (3, 2)) if dashed else "-", zorder=1,
         )  # fmt: skip
         axis.add_patch(arrow)
-        # The middle of the arc: a quadratic curve passes half of the way to its control point.
-        x, y = (x0 + x1) / 2 + bend / 2 * (y1 - y0), (y0 + y1) / 2 - bend / 2 * (x1 - x0)
-        axis.text(x, y + 0.07, label, ha="center", va="bottom", size=9 * self.scale, color=DARK)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2 - bend / 2 * (x1 - x0)
+        beside = {"x": x + 0.1, "y": y, "ha": "left", "va": "center"}
+        above = {"x": x, "y": y + 0.07, "ha": "center", "va": "bottom"}
+        place = beside if x0 == x1 else above
+        axis.text(s=label, size=9 * self.scale, color=DARK, zorder=4, **place)
 
     def place(self, name: str) -> tuple[int, int]:
         """Return the column and the row of the one box of this name."""

@@ -37,7 +37,7 @@ def codes(
     title: str = "",
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw codes of two numbers, each class with its colour and mark, named at its median.
+    """Draw codes of two dimensions, each class with its colour and mark, named at its median.
 
     Args:
         points: Codes, `(n, 2)`.
@@ -67,7 +67,7 @@ def codes(
             va="center",
             bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75},
         )
-    axis.set(xlabel="code, first number", ylabel="code, second number", title=title)
+    axis.set(xlabel="code, dimension 1", ylabel="code, dimension 2", title=title)
     return picture
 
 
@@ -135,7 +135,7 @@ def vector_field(
 
 @styled
 def cubes(paths: Mapping[str, np.ndarray], title: str = "", size: float = 5.2) -> Figure:
-    """Draw the paths of codes of three numbers in [0, 1] through the unit cube, a cube a panel.
+    """Draw the paths of codes of three dimensions in [0, 1] through the unit cube, a cube a panel.
 
     Args:
         paths: Positions over time by title, `(steps, n, 3)`; the last step of a code has its
@@ -183,7 +183,7 @@ def cuts(
     paths: np.ndarray | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw codes of two numbers in [0, 1], and the line by which each output unit separates one.
+    """Draw codes of two dimensions in [0, 1], and the line by which each output unit separates one.
 
     Output unit i is σ(h · vᵢ + cᵢ): it is ½ on the line h · vᵢ + cᵢ = 0, above ½ on one side.
 
@@ -214,7 +214,7 @@ def cuts(
         axis.scatter(*point, s=230, color=colour, edgecolor="white", zorder=3)
         _number(axis, point, index, colour, zorder=4)
     axis.set(xlim=(-0.12, 1.12), ylim=(-0.12, 1.12), aspect="equal", title=title)
-    axis.set(xlabel="code, first number", ylabel="code, second number")
+    axis.set(xlabel="code, dimension 1", ylabel="code, dimension 2")
     return picture
 
 

@@ -158,6 +158,33 @@ def test_architecture_reads_the_network_and_its_links():
         plots.layers(net, ["one"])
 
 
+def test_architecture_keeps_room_for_arcs_and_names():
+    box = plots.Box
+    row = [box("a", 9), box("Conv2DTranspose", (28, 28, 1)), box("two words", 500), box("b", 9)]
+    links = [("a", "b", "error"), ("b", "a")]
+    axis = plots.architecture(plots.Network([row], links=links)).axes[0]
+    axis.figure.canvas.draw()
+    room = axis.get_window_extent()
+    arcs = axis.patches[-2:]
+    for artist in (*axis.texts, *arcs):
+        extent = artist.get_window_extent()
+        assert room.y0 <= extent.y0 and extent.y1 <= room.y1, artist
+    words = {text.get_text(): text for text in axis.texts}
+    boxes = axis.patches[1].get_window_extent(), axis.patches[2].get_window_extent()
+    assert words["Conv2D\nTranspose"].get_window_extent().y0 > boxes[0].y1  # above a narrow box
+    inside = words["two\nwords"].get_window_extent()
+    assert boxes[1].y0 < inside.y0 and inside.y1 < boxes[1].y1
+    name = words["Conv2D\nTranspose"].get_window_extent()
+    for arc in arcs:  # it passes over the names
+        x, y = arc.get_path().interpolated(50).vertices.T
+        below = axis.transData.transform(np.stack([x, y], axis=1))
+        over = below[(name.x0 < below[:, 0]) & (below[:, 0] < name.x1)]
+        assert len(over) and over[:, 1].min() > name.y1
+    vertical = plots.Network([[box("a", 1)], [box("b", 1)]], links=[("a", "b", "KL")])
+    label = next(t for t in plots.architecture(vertical).axes[0].texts if t.get_text() == "KL")
+    assert label.get_position()[0] > 0  # beside the arrow, which runs along x = 0
+
+
 def test_searches_frame_what_is_wrong():
     found = {"near": np.zeros((2, 3, 4, 4)), "far": np.ones((2, 3, 4, 4, 1))}
     wrong = {"far": np.array([[False, True, False], [True, True, False]])}
