@@ -207,20 +207,17 @@ class _Drawing:
             return 0.35 + 0.1 * math.log2(1 + box.size[2]), 0.4 + 0.9 * box.size[0] / self.tallest
         if box.kind == "loss":  # as wide as its text
             return max(0.86, 0.1 + LETTER * max(map(len, box.name.split("\n")))), 0.42
-        return 0.86, 0.42 + 0.8 * _units(box.size) / self.most
+        height = 0.42 + 0.8 * _units(box.size) / self.most
+        lines = _wrapped(box.name, 0.86)
+        return 0.86, max(height, 0.12 + 2 * LINE) if len(lines) == 2 else height
 
     def name(self, box: Box) -> tuple[str, bool]:
         """Return the lines of a box's name, and whether they fit into the box."""
         width, height = self.extent(box)
-        name = re.sub(r"(?<=[a-zD])(?=[A-Z][a-z])", "\n", box.name)
-        if box.kind == "loss":
-            return name, True
-        letters, lines = int((width + 0.1) / LETTER), []
-        for line in name.split("\n"):
-            for part in re.split("(?<=,) ", line) if len(line) > letters else [line]:
-                lines += textwrap.wrap(part, letters, break_long_words=False) or [""]
-        fits = max(map(len, lines)) <= letters and len(lines) * LINE < height + 0.1
-        return ("\n".join(lines), True) if fits else (name, False)
+        lines = _wrapped(box.name, math.inf if box.kind == "loss" else width)
+        if max(map(len, lines)) * LETTER < width + 0.1 and len(lines) * LINE < height + 0.1:
+            return "\n".join(lines), True
+        return "\n".join(_wrapped(box.name, math.inf)), box.kind == "loss"
 
     def top(self, box: Box) -> float:
         """Return how far a box and its name reach above the middle of the row."""
@@ -328,6 +325,18 @@ def _places(network: Network) -> list[tuple[Box, int, int]]:
         for column, item in enumerate(item for item in items if not isinstance(item, str))
         if item is not None
     ]
+
+
+def _wrapped(name: str, width: float) -> list[str]:
+    """Return the lines of a name: at the words of a class, at commas, at spaces, as is needed."""
+    words = re.sub(r"(?<=[a-zD])(?=[A-Z][a-z])", "\n", name).split("\n")
+    if width == math.inf:
+        return words
+    letters, lines = int((width + 0.1) / LETTER), []
+    for line in words:
+        for part in re.split("(?<=,) ", line) if len(line) > letters else [line]:
+            lines += textwrap.wrap(part, letters, break_long_words=False) or [""]
+    return lines
 
 
 def _units(size: Any) -> float:
