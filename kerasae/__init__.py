@@ -18,6 +18,7 @@ from kerasae import (
 from kerasae.models.adversarial import AdversarialAutoencoder
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import Classifier
+from kerasae.models.code_prior import CodePrior
 from kerasae.models.conditional import ConditionalVariationalAutoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising import DenoisingAutoencoder
@@ -39,6 +40,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
     "Classifier",
+    "CodePrior",
     "ConditionalVariationalAutoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",

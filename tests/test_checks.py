@@ -37,6 +37,11 @@ def mlp(code_size=2, **arguments):
     return nets.mlp(SHAPE, code_size, units=(4,), **arguments)
 
 
+def quantized():
+    networks = nets.convolutional(SHAPE, None, (4, 2))
+    return kerasae.VectorQuantizedAutoencoder(*networks, kerasae.quantizers.VectorQuantizer(3))
+
+
 def sparse():
     return kerasae.SparseAutoencoder(*mlp(), keras.regularizers.L1(0.1))
 
@@ -99,10 +104,19 @@ CLASSES = {
             "interpolate": {"start": CODES, "end": CODES, "labels": LABELS},
         },
     ),
-    "VectorQuantizedAutoencoder": (
-        lambda: kerasae.VectorQuantizedAutoencoder(
-            *nets.convolutional(SHAPE, None, (4, 2)), kerasae.quantizers.VectorQuantizer(3)
+    "CodePrior": (
+        lambda: kerasae.CodePrior(
+            nets.causal_transformer((1, 1), 3, classes=3, width=4), quantized(), classes=3
         ),
+        (X, LABELS),
+        {
+            "log_prob": {"x": X, "labels": LABELS},
+            "compress": {"x": X, "labels": LABELS},
+            "sample": {"labels": LABELS},
+        },
+    ),
+    "VectorQuantizedAutoencoder": (
+        quantized,
         (X,),
         {**OF_AUTOENCODERS, "decode": {"code": np.zeros((8, 1, 1), "int32")}},
     ),

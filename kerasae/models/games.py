@@ -21,6 +21,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.engine import calls, derivatives, noise
+from kerasae.models import inputs
 
 Tensor = Any
 
@@ -118,13 +119,8 @@ def get(name: str, loss: str) -> Loss:
 
 def logit(discriminator: keras.Model, x: Tensor, label: Tensor | None, training: bool) -> Tensor:
     """Return a of each example, `(n,)`, in float32; D also takes the one-hot label, if given."""
-    a = calls.call(discriminator, with_label(x, label), training)
+    a = calls.call(discriminator, inputs.with_label(x, label), training)
     return ops.reshape(ops.cast(a, "float32"), (-1,))
-
-
-def with_label(x: Any, label: Any) -> Any:
-    """Return the input of a network: x, and the one-hot label if there is one."""
-    return x if label is None else [x, label]
 
 
 def examples_and_noise(x: Any) -> tuple[Any, Any]:

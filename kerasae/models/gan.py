@@ -29,7 +29,7 @@ from keras import ops
 from kerasae import checks, nets
 from kerasae.engine import arguments, calls, noise
 from kerasae.engine.streams import predictions
-from kerasae.models import adversaries, games
+from kerasae.models import adversaries, games, inputs
 from kerasae.models.players import Batch, Outcome, Player
 from kerasae.models.sampler import Sampler, diversity
 
@@ -209,7 +209,7 @@ class GAN(Sampler):
     def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:
         """Return J(D) of real examples and the same number of samples."""
         x, z, label = self._drawn_batch(batch, training)
-        fake = calls.call(self.generator, games.with_label(z, label), training)
+        fake = calls.call(self.generator, inputs.with_label(z, label), training)
         fake = ops.stop_gradient(ops.cast(fake, "float32"))
         a, a_fake = (self._logit(each, label, training) for each in (x, fake))
         loss = self.objective.discriminator(a, a_fake, self.label_smoothing)
@@ -223,7 +223,7 @@ class GAN(Sampler):
     def generate_batch(self, batch: Batch, training: bool) -> Outcome:
         """Return J(G) of as many samples as the batch has examples."""
         x, z, label = self._drawn_batch(batch, training)
-        fake = calls.call(self.generator, games.with_label(z, label), training)
+        fake = calls.call(self.generator, inputs.with_label(z, label), training)
         loss = self.objective.generator(self._logit(fake, label, training))
         measures = {"diversity": diversity(ops.stop_gradient(fake), x)}
         return Outcome(loss, {"generator_loss": loss}, measures)
@@ -289,7 +289,7 @@ class GAN(Sampler):
         x = checks.as_array("x", x)
         checks.check_array("x", x, self.example_shape, integers=False)
         checks.whole_number("batch_size", batch_size)
-        inputs = games.with_label(x, self._one_hot(labels, len(x)))
-        logit = predictions(self.discriminator, inputs, batch_size)
+        given = inputs.with_label(x, inputs.one_hot(labels, len(x), self.classes))
+        logit = predictions(self.discriminator, given, batch_size)
         logit = logit[:, 0].astype("float32")
         return 0.5 + 0.5 * np.tanh(0.5 * logit) if self.objective.probability else logit

@@ -1,8 +1,12 @@
-"""Inputs of an encoder: one array, or a dict of several, such as a text's tokens and their mask."""
+"""Inputs of a network: an array, a dict of arrays, or x and its one-hot label.
+
+A dict holds, for example, the tokens of a text and their mask.
+"""
 
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasae import checks
 from kerasae.engine import arguments, graphs
@@ -54,3 +58,25 @@ def symbolic(network: keras.Model, shape: Any) -> Any:
     if isinstance(shape, dict):
         return {name: keras.KerasTensor(each) for name, each in shape.items()}
     return keras.KerasTensor(shape)
+
+
+def with_label(x: Any, label: Any) -> Any:
+    """Return the input of a network: x, and the one-hot label if there is one."""
+    return x if label is None else [x, label]
+
+
+def one_hot(labels: Any, count: int, classes: int | None) -> np.ndarray | None:
+    """Return one-hot labels for `count` samples; `None` if there are no classes.
+
+    Args:
+        labels: One label for all, one for each, or `None` for each class in turn.
+        count: Number of samples.
+        classes: Number of classes, or `None`.
+    """
+    if classes is None:
+        if labels is not None:
+            raise ValueError("`labels` are given, expected none: this model has no `classes`.")
+        return None
+    if labels is None:
+        labels = np.arange(count) % classes
+    return np.eye(classes, dtype="float32")[checks.label_of_each("labels", labels, count, classes)]

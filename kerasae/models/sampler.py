@@ -16,7 +16,7 @@ from keras import ops
 from kerasae import checks, interpolation
 from kerasae.engine import graphs, internals, noise
 from kerasae.engine.streams import predictions
-from kerasae.models import games
+from kerasae.models import inputs
 from kerasae.models.base import Model
 from kerasae.models.players import Among
 
@@ -107,8 +107,8 @@ class Sampler(Model):
         checks.check_array("z", z, self.code_shape, integers=False, otherwise=otherwise)
         network = self.generator if self.averaged is None else self.averaged
         checks.whole_number("batch_size", batch_size)
-        inputs = games.with_label(z, self._one_hot(labels, len(z)))
-        return predictions(network, inputs, batch_size)
+        given = inputs.with_label(z, inputs.one_hot(labels, len(z), self.classes))
+        return predictions(network, given, batch_size)
 
     def interpolate(
         self, start: Any, end: Any, steps: int = 8, spherical: bool = True, labels: Any = None
@@ -133,20 +133,9 @@ class Sampler(Model):
         between = interpolation.spherical if spherical else interpolation.straight
         path = between(np.asarray(start), np.asarray(end), steps)
         if self.classes is not None:
-            labels = np.repeat(self._one_hot(labels, len(path)).argmax(1), steps)
+            labels = np.repeat(inputs.one_hot(labels, len(path), self.classes).argmax(1), steps)
         samples = self.generate(path.reshape((-1, *self.code_shape)), labels)
         return samples.reshape((*path.shape[:2], *samples.shape[1:]))
-
-    def _one_hot(self, labels: Any, count: int) -> np.ndarray | None:
-        """Return one-hot labels for `count` samples; `None` if there are no classes."""
-        if self.classes is None:
-            if labels is not None:
-                raise ValueError("`labels` are given, expected none: this GAN has no `classes`.")
-            return None
-        if labels is None:
-            labels = np.arange(count) % self.classes
-        labels = checks.label_of_each("labels", labels, count, self.classes)
-        return np.eye(self.classes, dtype="float32")[labels]
 
 
 def diversity(samples: Tensor, x: Tensor) -> Among:

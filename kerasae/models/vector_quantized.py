@@ -114,6 +114,12 @@ class VectorQuantizedAutoencoder(Autoencoder):
 
     # Use.
 
+    @property
+    def index_shape(self) -> tuple[int | None, ...] | None:
+        """Return the shape of one code, once the networks are built."""
+        shape = self._shape("code")
+        return None if shape is None else (*shape[:-1], *self.quantizer.index_shape)
+
     def _codes(self, x):
         return self.encoding(x, False)["indices"]
 
@@ -123,8 +129,7 @@ class VectorQuantizedAutoencoder(Autoencoder):
     def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
         """Return the decoder's output for indices, as `encode` gives them."""
         code = checks.as_array("code", code)
-        expected = (*(self._shape("code") or (None,))[:-1], *self.quantizer.index_shape)
-        checks.check_array("code", code, expected)
+        checks.check_array("code", code, self.index_shape)
         checks.check_labels("code", ops.reshape(code, (-1,)), self.quantizer.size)
         return self.view("_outputs")(ops.cast(code, "int32"), batch_size)
 

@@ -7,6 +7,7 @@ Every function returns plain Keras models that can be trained, saved and cut sep
 `convolutional` return the pair (f, g), where g mirrors f.
 """
 
+from kerasae.nets.causal import causal_transformer
 from kerasae.nets.conditional import conditional_mlp
 from kerasae.nets.convolutional import (
     convolutional,
@@ -14,15 +15,18 @@ from kerasae.nets.convolutional import (
     convolutional_encoder,
 )
 from kerasae.nets.dcgan import dcgan_discriminator, dcgan_generator
+from kerasae.nets.masked import masked_convolutional
 from kerasae.nets.mlp import mlp, mlp_decoder, mlp_encoder
 
 __all__ = [
+    "causal_transformer",
     "conditional_mlp",
     "convolutional",
     "convolutional_decoder",
     "convolutional_encoder",
     "dcgan_discriminator",
     "dcgan_generator",
+    "masked_convolutional",
     "mlp",
     "mlp_decoder",
     "mlp_encoder",
