@@ -23,7 +23,7 @@ elif keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
     def _compiled(function: Callable) -> Callable:
-        return tf.function(function, reduce_retracing=True)
+        return tf.function(function, reduce_retracing=True, autograph=False)
 
     def _reading(function: Callable, variables: list[keras.Variable]) -> Callable:
         return _compiled(function)

@@ -50,7 +50,8 @@ def masked_convolutional(
     checks.whole_number("size", size, 2)
     half = checks.whole_number("filters", filters, 2) // 2
     code = keras.Input(shape, dtype="int32", name="code")
-    x = layers.Embedding(size, filters, name="words")(code)
+    # Most of the work is in the first kernel, so its input is narrow.
+    x = layers.Embedding(size, max(filters // 4, 2), name="words")(code)
     x = MaskedConv2D(filters, 7, "A")(x)
     inputs = code
     if classes is not None:

@@ -42,6 +42,7 @@ class VectorQuantizer(Quantizer):
         restart: Number of training steps after which an unused codeword is replaced, or `None`;
             with "average" only.
         distance: "euclidean", or "cosine": vectors and codewords of length 1.
+        k_means: If False, training starts from the random codebook, not from the centres of codes.
         seed: Seed of the first codebook and of the replacements, or `None`.
 
     Example:
@@ -67,6 +68,7 @@ class VectorQuantizer(Quantizer):
         decay: float = 0.99,
         restart: int | None = 50,
         distance: str = "euclidean",
+        k_means: bool = True,
         seed: int | None = None,
         **kwargs,
     ) -> None:
@@ -79,6 +81,7 @@ class VectorQuantizer(Quantizer):
             checks.whole_number("restart", restart)
         self.restart = restart if update == "average" else None
         self.distance = checks.one_of("distance", distance, ("euclidean", "cosine"))
+        self.k_means = checks.flag("k_means", k_means)
         self.seed = checks.seed("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -99,6 +102,10 @@ class VectorQuantizer(Quantizer):
     def size(self) -> int:
         """Return K, the number of codewords."""
         return self._size
+
+    @property
+    def started(self) -> bool:
+        return super().started or not self.k_means
 
     def codewords(self) -> Tensor:
         """Return the codewords, `(K, d)`."""
@@ -182,6 +189,7 @@ class VectorQuantizer(Quantizer):
             "decay": self.decay,
             "restart": self.restart,
             "distance": self.distance,
+            "k_means": self.k_means,
             "seed": self.seed,
         }
 

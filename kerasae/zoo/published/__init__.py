@@ -4,7 +4,15 @@ Each is a function from `Work` to numbers over the public API; the decorator hol
 `python -m kerasae reproduce NAME` runs one on the real MNIST.
 """
 
-from kerasae.zoo.published import deterministic, pretraining, retrieval, variational
+from kerasae.zoo.published import deterministic, discrete, pretraining, retrieval, variational
 from kerasae.zoo.published.result import RESULTS, find
 
-__all__ = ["RESULTS", "deterministic", "find", "pretraining", "retrieval", "variational"]
+__all__ = [
+    "RESULTS",
+    "deterministic",
+    "discrete",
+    "find",
+    "pretraining",
+    "retrieval",
+    "variational",
+]
