@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-EXAMPLES, BATCH, PIXELS, CODE, CLASSES = 64, 16, 12, 2, 3
+EXAMPLES, BATCH, PIXELS, CODE, CLASSES, WORDS = 64, 16, 12, 2, 3, 5
 KINDS = (
     "plain",
     "denoising",
@@ -29,6 +29,9 @@ KINDS = (
     "gan",
     "aae",
     "semi_supervised",
+    "quantized",
+    "gradient_quantized",
+    "prior",
 )
 
 
@@ -109,6 +112,7 @@ def data_of(kind):
         "gan": ({"x": x, "z": z}, None, None),
         "aae": ({"x": x, "z": z}, None, None),
         "semi_supervised": ({"x": x, "z": np.hstack([z, one_hot])}, some, weight),
+        "prior": (rng.integers(0, WORDS, (EXAMPLES, 4)), label, weight),
     }.get(kind, (x, None, weight))
 
 
@@ -131,6 +135,7 @@ def _model(kind):
     from kerasae.models.variational import VariationalAutoencoder
     from kerasae.penalties import MeanActivation
     from kerasae.probability import Normal
+    from kerasae.quantizers import VectorQuantizer
 
     class Given(Normal):
         """q(z|x) whose samples μ + σε are made of given ε."""
@@ -193,6 +198,15 @@ def _model(kind):
         "aae": lambda: kerasae.AdversarialAutoencoder(*networks),
         "semi_supervised": lambda: kerasae.SemiSupervisedAdversarialAutoencoder(
             *networks, classes=CLASSES
+        ),
+        "quantized": lambda: kerasae.VectorQuantizedAutoencoder(
+            *networks, VectorQuantizer(WORDS, decay=0.9, restart=None, k_means=False, seed=0)
+        ),
+        "gradient_quantized": lambda: kerasae.VectorQuantizedAutoencoder(
+            *networks, VectorQuantizer(WORDS, update="gradient", k_means=False, seed=0)
+        ),
+        "prior": lambda: kerasae.CodePrior(
+            nets.causal_transformer((4,), WORDS, classes=CLASSES, width=8), classes=CLASSES
         ),
     }[kind]()
 

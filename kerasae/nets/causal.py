@@ -29,7 +29,11 @@ Tensor = Any
 Pair = tuple[Tensor, Tensor]
 
 HIDDEN = 4  # the hidden layer of a block is so many times as wide as the block
-INITIAL = keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _small() -> keras.initializers.Initializer:
+    """Return a new initializer for each weight: one of its own repeats its numbers."""
+    return keras.initializers.RandomNormal(stddev=0.02)
 
 
 def causal_transformer(
@@ -114,10 +118,9 @@ class CausalTransformer(layers.Layer):
             CausalBlock(self.heads, self.dropout, dtype=self.dtype_policy)
             for _ in range(checks.whole_number("blocks", blocks))
         ]
-        options = {"kernel_initializer": INITIAL, "dtype": self.dtype_policy}
-        self.label = layers.Dense(self.width, use_bias=False, **options)
+        self.label = _dense(self.width, self.dtype_policy, use_bias=False)
         self.norm = layers.LayerNormalization(dtype=self.dtype_policy)
-        self.head = layers.Dense(self.size, **options)
+        self.head = _dense(self.size, self.dtype_policy)
 
     @property
     def places(self) -> int:
@@ -126,8 +129,8 @@ class CausalTransformer(layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights; a label has an embedding of its own."""
-        self.words = self.add_weight((self.size, self.width), INITIAL, name="words")
-        self.positions = self.add_weight((self.places, self.width), INITIAL, name="positions")
+        self.words = self.add_weight((self.size, self.width), _small(), name="words")
+        self.positions = self.add_weight((self.places, self.width), _small(), name="positions")
         if _several(input_shape):
             self.label.build(input_shape[1])
         for block in self.blocks:
@@ -199,6 +202,10 @@ class CausalTransformer(layers.Layer):
         }
 
 
+def _dense(units: int, policy: Any, **options) -> layers.Dense:
+    return layers.Dense(units, kernel_initializer=_small(), dtype=policy, **options)
+
+
 def _several(input_shape: Any) -> bool:
     """Return whether these are the shapes of several inputs; a file has lists for tuples."""
     return isinstance(input_shape[0], (list, tuple))
@@ -218,13 +225,12 @@ class CausalBlock(layers.Layer):
         self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        width = input_shape[-1]
-        options = {"kernel_initializer": INITIAL, "dtype": self.dtype_policy}
-        self.norms = [layers.LayerNormalization(dtype=self.dtype_policy) for _ in range(2)]
-        self.triples = layers.Dense(3 * width, **options)  # queries, keys and values
-        self.merge = layers.Dense(width, **options)
-        self.hidden = layers.Dense(HIDDEN * width, activation="gelu", **options)
-        self.shrink = layers.Dense(width, **options)
+        width, policy = input_shape[-1], self.dtype_policy
+        self.norms = [layers.LayerNormalization(dtype=policy) for _ in range(2)]
+        self.triples = _dense(3 * width, policy)  # queries, keys and values
+        self.merge = _dense(width, policy)
+        self.hidden = _dense(HIDDEN * width, policy, activation="gelu")
+        self.shrink = _dense(width, policy)
         for layer in (*self.norms, self.triples, self.merge, self.hidden):
             layer.build(input_shape)
         self.shrink.build((*input_shape[:-1], HIDDEN * width))

@@ -44,7 +44,7 @@ class ResidualQuantizer(Quantizer):
             if not isinstance(stage, VectorQuantizer) or stage.distance == "cosine":
                 raise ValueError(
                     f"`stages` holds {stage!r}, expected vector quantizers with the distance "
-                    "'euclidean'."
+                    "'euclidean'; a FiniteScalarQuantizer has its own `stages`."
                 )
         if len({stage.size for stage in stages}) != 1:
             sizes = [stage.size for stage in stages]

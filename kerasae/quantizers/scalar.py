@@ -4,7 +4,9 @@
     q    = round(b(z)) / ⌊L/2⌋             straight through
 
 with s = artanh(2o / (L − 1)), so that b(0) = 0. The grid of all levels is the codebook: Π L
-vectors, nothing to learn and no loss.
+vectors, nothing to learn and no loss. A further stage divides what a level stands for into L parts:
+
+    d = ⌊(r + ½) L⌋,  r = b(z) − round(b(z)),  and so on with r ← (r − (d + ½) / L + ½) L
 
 As the paper has it, small codes are all rounded to 0, and a decoder of ReLU layers without biases
 learns nothing from them. So each number is standardized over the batch first, as batch
@@ -37,6 +39,8 @@ class FiniteScalarQuantizer(Quantizer):
     Args:
         levels: Number of levels of each number of the code, at least 2: (8, 5, 5, 5) are 1,000
             vectors of 4 numbers.
+        stages: Number of indices of a vector. Each stage after the first divides the levels of the
+            one before it, so n stages give (Π L)ⁿ vectors.
         standardize: Whether to standardize each number over the batch first.
 
     Example:
@@ -45,10 +49,15 @@ class FiniteScalarQuantizer(Quantizer):
     >>> q, indices, _ = layer.nearest(ops.zeros((2, 3, 4)))
     >>> layer.size, tuple(indices.shape), bool(ops.all(layer.vectors(indices) == q))
     (1000, (2, 3), True)
+    >>> tuple(FiniteScalarQuantizer((8, 8), stages=3).nearest(ops.zeros((5, 2))).indices.shape)
+    (5, 3)
     """
 
-    def __init__(self, levels: Sequence[int], standardize: bool = True, **kwargs) -> None:
+    def __init__(
+        self, levels: Sequence[int], stages: int = 1, standardize: bool = True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
+        self.stages = checks.whole_number("stages", stages)
         self.standardize = checks.flag("standardize", standardize)
         self.statistics = None
         if standardize:
@@ -63,12 +72,17 @@ class FiniteScalarQuantizer(Quantizer):
         self._offset = np.where(levels % 2, 0.0, 0.5).astype("float32")
         self._shift = np.arctanh(self._offset / self._half).astype("float32")
         self._steps = (levels // 2).astype("int32")
+        self._levels, self._scale = levels.astype("float32"), (levels // 2).astype("float32")
         self._places = np.cumprod([1, *levels[:-1]]).astype("int32")
 
     @property
     def size(self) -> int:
-        """Return Π L, the number of points of the grid."""
+        """Return Π L, the number of points of the grid of a stage."""
         return math.prod(self.levels)
+
+    @property
+    def index_shape(self) -> tuple[int, ...]:
+        return () if self.stages == 1 else (self.stages,)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if input_shape[-1] != len(self.levels):
@@ -94,23 +108,44 @@ class FiniteScalarQuantizer(Quantizer):
         if self.standardize:
             z = UNIFORM * self.statistics(z, training=training)
         bounded = ops.tanh(z + _tensor(self._shift)) * _tensor(self._half) - _tensor(self._offset)
-        whole = ops.round(bounded)
-        digits = ops.cast(whole, "int32") + _tensor(self._steps)  # 0 … L − 1
-        indices = ops.cast(ops.sum(digits * _tensor(self._places), axis=-1), "int32")
+        rest, digits = bounded - ops.round(bounded), []
+        digits.append(ops.cast(ops.round(bounded), "int32") + _tensor(self._steps))  # 0 … L − 1
+        for _ in range(self.stages - 1):
+            levels = _tensor(self._levels)
+            digit = ops.clip(ops.floor((rest + 0.5) * levels), 0, levels - 1)
+            rest = (rest + 0.5) * levels - digit - 0.5  # from −½ to ½ again
+            digits.append(ops.cast(digit, "int32"))
+        places = _tensor(self._places)
+        indices = [ops.cast(ops.sum(each * places, axis=-1), "int32") for each in digits]
         nothing = ops.zeros(ops.shape(z)[:1], "float32")
-        vectors = straight_through(bounded, whole) / ops.cast(self._steps, "float32")
-        return Quantized(vectors, indices, nothing)
+        vectors = straight_through(bounded, self._between(digits)) / _tensor(self._scale)
+        return Quantized(vectors, self._joined(indices), nothing)
 
     def vectors(self, indices: Tensor) -> Tensor:
         """Return the points of the grid of indices."""
-        digits = ops.floor_divide(ops.cast(indices, "int32")[..., None], _tensor(self._places))
-        digits = ops.mod(digits, _tensor(np.array(self.levels, "int32"))) - _tensor(self._steps)
-        return ops.cast(digits, "float32") / ops.cast(self._steps, "float32")
+        indices = ops.cast(indices, "int32")
+        each = [indices] if self.stages == 1 else ops.unstack(indices, axis=-1)
+        places, levels = _tensor(self._places), _tensor(np.array(self.levels, "int32"))
+        digits = [ops.mod(ops.floor_divide(index[..., None], places), levels) for index in each]
+        return self._between(digits) / _tensor(self._scale)
+
+    def _between(self, digits: list[Tensor]) -> Tensor:
+        """Return the number that the digits of all stages stand for, in units of a level."""
+        levels = _tensor(self._levels)
+        value, width = ops.cast(digits[0] - _tensor(self._steps), "float32"), 1.0
+        for digit in digits[1:]:
+            value = value + width * ((ops.cast(digit, "float32") + 0.5) / levels - 0.5)
+            width = width / levels
+        return value
+
+    def _joined(self, indices: list[Tensor]) -> Tensor:
+        return indices[0] if self.stages == 1 else ops.stack(indices, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "levels": list(self.levels),
+            "stages": self.stages,
             "standardize": self.standardize,
         }
 

@@ -48,6 +48,7 @@ MAKERS = {
         RNG.normal(size=(SIZE, DIMENSION)).astype("float32"), update="gradient"
     ),
     "scalars": lambda: FiniteScalarQuantizer((4, 3, 5), standardize=False),
+    "scalars in stages": lambda: FiniteScalarQuantizer((4, 3, 5), stages=2, standardize=False),
     "residual": residual,
 }
 every_kind = pytest.mark.parametrize("kind", MAKERS)
@@ -110,6 +111,22 @@ def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
     np.testing.assert_allclose(numpy(q), points, atol=1e-6)
 
 
+@pytest.mark.parametrize("levels", [(2,), (3,), (8,), (4, 5)], ids=str)
+def test_each_stage_divides_the_levels_of_the_one_before(levels):
+    z = np.random.default_rng(3).normal(size=(400, len(levels))).astype("float32")
+    fine = FiniteScalarQuantizer(levels, stages=8, standardize=False)
+    exact, indices, _ = map(numpy, fine.nearest(z))
+    size, before = np.array(levels), np.inf
+    for stages in range(1, 5):
+        layer = FiniteScalarQuantizer(levels, stages=stages, standardize=False)
+        error = np.abs(numpy(layer.nearest(z).vectors) - exact)
+        assert (error <= 0.501 * size / size**stages / (size // 2)).all()  # half a level's part
+        assert error.mean() < 0.8 * before
+        first = numpy(layer.nearest(z).indices).reshape(400, -1)
+        np.testing.assert_array_equal(first, indices[:, :stages])
+        before = error.mean()
+
+
 def test_standardized_numbers_use_all_levels_about_equally():
     layer = FiniteScalarQuantizer((8, 5))
     z = ops.convert_to_tensor(RNG.normal((3, -1), (0.01, 50), size=(4000, 2)).astype("float32"))
@@ -138,7 +155,7 @@ def test_the_gradient_passes_straight_through(kind):
         ops.convert_to_tensor(z),
         ops.convert_to_tensor(direction),
     )
-    if kind == "scalars":  # of the bounded value, tanh included
+    if kind.startswith("scalars"):  # of the bounded value, tanh included
         half, levels = (np.array((4, 3, 5)) - 1) * 1.001 / 2, np.array((4, 3, 5)) // 2
         shift = np.arctanh(np.where(np.array((4, 3, 5)) % 2, 0, 0.5) / half)
         direction = direction * half / levels / np.cosh(z + shift) ** 2
@@ -242,6 +259,7 @@ def test_perplexity_counts_equally_used_codewords():
         (lambda: VectorQuantizer(8, distance="l1"), "`distance` is 'l1', expected"),
         (lambda: VectorQuantizer(8, restart=0), "`restart` is 0, expected"),
         (lambda: FiniteScalarQuantizer((1, 3)), "`levels` is 1, expected"),
+        (lambda: FiniteScalarQuantizer((3,), stages=0), "`stages` is 0, expected"),
         (lambda: FiniteScalarQuantizer((3, 3)).nearest(ops.ones((2, 3))), "`levels` has 2 numbers"),
         (lambda: ResidualQuantizer([]), "`stages` have the sizes"),
         (lambda: ResidualQuantizer([FiniteScalarQuantizer((3,))]), "`stages` holds"),
