@@ -3,8 +3,9 @@
     b(z) = ½(L − 1) tanh(z + s) − o        between the levels, o = ½ for an even L, else 0
     q    = round(b(z)) / ⌊L/2⌋             straight through
 
-with s = artanh(2o / (L − 1)), so that b(0) = 0. The grid of all levels is the codebook: Π L
-vectors, nothing to learn and no loss. A further stage divides what a level stands for into L parts:
+with s = artanh(2o / (L − 1)), so that b(0) = 0; two levels have s = 0, so that the sign of z decides.
+The grid of all levels is the codebook: Π L vectors, nothing to learn and no loss. A further stage
+divides what a level stands for into L parts:
 
     d = ⌊(r + ½) L⌋,  r = b(z) − round(b(z)),  and so on with r ← (r − (d + ½) / L + ½) L
 
@@ -70,7 +71,8 @@ class FiniteScalarQuantizer(Quantizer):
         levels = np.array(self.levels)
         self._half = ((levels - 1) * INSIDE / 2).astype("float32")
         self._offset = np.where(levels % 2, 0.0, 0.5).astype("float32")
-        self._shift = np.arctanh(self._offset / self._half).astype("float32")
+        centred = np.arctanh(self._offset / self._half)
+        self._shift = np.where(levels > 2, centred, 0.0).astype("float32")
         self._steps = (levels // 2).astype("int32")
         self._levels, self._scale = levels.astype("float32"), (levels // 2).astype("float32")
         self._places = np.cumprod([1, *levels[:-1]]).astype("int32")

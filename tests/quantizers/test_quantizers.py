@@ -104,7 +104,8 @@ def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
     half = (np.array(levels) - 1) * 1.001 / 2
     offset = np.where(np.array(levels) % 2, 0, 0.5)
     inside = (points * (np.array(levels) // 2) + offset) / half
-    z = np.arctanh(np.clip(inside, -0.9999, 0.9999)) - np.arctanh(offset / half)
+    shift = np.where(np.array(levels) > 2, np.arctanh(offset / half), 0.0)
+    z = np.arctanh(np.clip(inside, -0.9999, 0.9999)) - shift
     layer.build((None, len(levels)))
     q, back, _ = layer.nearest(z.astype("float32"))
     assert numpy(back).tolist() == indices.tolist()
@@ -112,6 +113,12 @@ def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
 
 
 @pytest.mark.parametrize("levels", [(2,), (3,), (8,), (4, 5)], ids=str)
+def test_of_two_levels_the_sign_decides():
+    layer = FiniteScalarQuantizer((2,), standardize=False)
+    z = np.float32([[-3.0], [-0.1], [0.1], [3.0]])
+    assert numpy(layer.nearest(z).indices).tolist() == [0, 0, 1, 1]
+
+
 def test_each_stage_divides_the_levels_of_the_one_before(levels):
     z = np.random.default_rng(3).normal(size=(400, len(levels))).astype("float32")
     fine = FiniteScalarQuantizer(levels, stages=8, standardize=False)
