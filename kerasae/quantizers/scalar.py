@@ -3,7 +3,7 @@
     b(z) = ½(L − 1) tanh(z + s) − o        between the levels, o = ½ for an even L, else 0
     q    = round(b(z)) / ⌊L/2⌋             straight through
 
-with s = artanh(2o / (L − 1)), so that b(0) = 0; two levels have s = 0, so that the sign of z decides.
+with s = artanh(2o / (L − 1)), so that b(0) = 0; two levels have s = 0, where the sign of z decides.
 The grid of all levels is the codebook: Π L vectors, nothing to learn and no loss. A further stage
 divides what a level stands for into L parts:
 

@@ -112,13 +112,13 @@ def test_every_point_of_the_grid_is_reached_and_comes_back(levels):
     np.testing.assert_allclose(numpy(q), points, atol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [(2,), (3,), (8,), (4, 5)], ids=str)
 def test_of_two_levels_the_sign_decides():
     layer = FiniteScalarQuantizer((2,), standardize=False)
     z = np.float32([[-3.0], [-0.1], [0.1], [3.0]])
     assert numpy(layer.nearest(z).indices).tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("levels", [(2,), (3,), (8,), (4, 5)], ids=str)
 def test_each_stage_divides_the_levels_of_the_one_before(levels):
     z = np.random.default_rng(3).normal(size=(400, len(levels))).astype("float32")
     fine = FiniteScalarQuantizer(levels, stages=8, standardize=False)
