@@ -62,7 +62,7 @@ def apply(optimizer: Any, gradients: list[Tensor], variables: list[keras.Variabl
     for variable in variables:
         if variable.constraint is not None:
             variable.assign(variable.constraint(variable))
-    optimizer.iterations.assign_add(1)
+    optimizer.iterations.value.add_(1)
     return True
 
 

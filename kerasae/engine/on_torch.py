@@ -14,20 +14,17 @@ from kerasae.engine import devices, fused
 Tensor = Any
 Variables = list[keras.Variable]
 
+TINY = 1e-30  # less than any count but 0
+
 
 def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: Variables) -> tuple:
     """Return what `loss_fn` returned, and the gradients of the loss."""
-    loss, results = loss_fn()
     values = [variable.value for variable in variables]
-    gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
+    with torch.enable_grad():  # nothing else in a step is differentiated
+        loss, results = loss_fn()
+        gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
     gradients = devices.add_up_gradients(list(gradients))
-    return (loss.detach(), _detached(results)), gradients
-
-
-def _detached(value: Any) -> Any:
-    if isinstance(value, tuple | list | dict):
-        return keras.tree.map_structure(_detached, value)
-    return value.detach() if isinstance(value, torch.Tensor) else value
+    return (loss, results), gradients
 
 
 def _as_tensors(data: Any) -> Any:
@@ -39,14 +36,13 @@ def _as_tensors(data: Any) -> Any:
 
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:
     """Take the optimizer's step, by PyTorch's fused one where that is the same arithmetic."""
-    with torch.no_grad():
-        if not fused.apply(optimizer, gradients, variables):
-            optimizer.apply(gradients, variables)
+    if not fused.apply(optimizer, gradients, variables):
+        optimizer.apply(gradients, variables)
 
 
 def accumulate(variable: keras.Variable, value: Tensor) -> None:
     """Add a value to a variable, in place."""
-    variable.value.data.add_(_detached(value))
+    variable.value.add_(value)
 
 
 class Step:
@@ -54,8 +50,22 @@ class Step:
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Take a step on a batch."""
-        return self.learn(*keras.utils.unpack_x_y_sample_weight(_as_tensors(data)))
+        with torch.no_grad():
+            return self.learn(*keras.utils.unpack_x_y_sample_weight(_as_tensors(data)))
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Evaluate a batch."""
         return self.judge(*keras.utils.unpack_x_y_sample_weight(_as_tensors(data)))
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Return the metrics' values; a mean takes Keras a dozen operations, and here two."""
+        values = {}
+        for metric in self.metrics:
+            value = _mean(metric) if type(metric) is keras.metrics.Mean else metric.result()
+            values |= value if isinstance(value, dict) else {metric.name: value}
+        return values
+
+
+def _mean(metric: keras.metrics.Mean) -> Tensor:
+    """Return the mean, 0 if nothing was counted."""
+    return metric.total.value / metric.count.value.clamp(min=TINY)

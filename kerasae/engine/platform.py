@@ -79,6 +79,17 @@ else:
         return False
 
 
+def is_float32(value: Any) -> bool:
+    """Return whether a value is a tensor in float32.
+
+    Example:
+
+    >>> is_float32(ops.ones(3)), is_float32(3.0)
+    (True, False)
+    """
+    return ops.is_tensor(value) and keras.backend.standardize_dtype(value.dtype) == "float32"
+
+
 def affine(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     """Return xW + b, on PyTorch in one pass.
 
@@ -91,7 +102,7 @@ def affine(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         return ops.matmul(x, kernel)
     if keras.backend.backend() == "torch" and len(x.shape) == 2:
         bias, kernel = (getattr(each, "value", each) for each in (bias, kernel))
-        return torch.addmm(bias, ops.convert_to_tensor(x), kernel)
+        return torch.addmm(bias, x, kernel)
     return ops.add(ops.matmul(x, kernel), bias)
 
 

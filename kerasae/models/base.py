@@ -175,17 +175,16 @@ class Model(Learner):
                 optimizer = optimizer[name]
             variables = self.aside.variables or self.player_variables()
             steps.append((loss_fn, optimizer, variables[name]))
-        return [result for _, result in self.descend(*steps)]
+        return [self._recorded(result) for result in self.descend(*steps)]
 
     def _loss(self, name: str, batch: Batch, training: bool) -> tuple[Tensor, tuple]:
-        """Return the loss to differentiate; and the batch's sum of losses, output and target."""
+        """Return the loss to differentiate, and the sums to track with what `move` returns."""
         with internals.whole_call(self):
             outcome = self.players()[name].turn(batch, training)
         size, weight = batch.count, batch.weight
-        for part, term in outcome.terms.items():
-            reductions.add(self.trackers[part], *reductions.total_and_count(term, size, weight))
-        for part, value in outcome.measures.items():
-            reductions.add(self.trackers[part], *reductions.total_and_count(value, size, None))
+        tracked = [(part, term, weight) for part, term in outcome.terms.items()]
+        tracked += [(part, value, None) for part, value in outcome.measures.items()]
+        sums = {part: reductions.total_and_count(term, size, w) for part, term, w in tracked}
         loss = reductions.mean_over_samples(reductions.rescale_to_batch(outcome.loss, size))
         if not len(loss.shape):
             loss = ops.broadcast_to(loss, (batch.size,))
@@ -193,7 +192,13 @@ class Model(Learner):
         added = self._added(name)
         (count,) = devices.totals(size)
         scalar = whole / count + added / devices.copies()  # gradients are summed over devices
-        return scalar, (whole + added * size, outcome.output, outcome.target)
+        return scalar, (sums, (whole + added * size, outcome.output, outcome.target))
+
+    def _recorded(self, result: tuple[Tensor, tuple]) -> tuple:
+        """Add the sums in a result of `_loss` to the trackers, and return the rest."""
+        _, (sums, rest) = result
+        reductions.add([self.trackers[part] for part in sums], sums.values())
+        return rest
 
     def _added(self, name: str) -> Tensor:
         """Return the losses that a player's layers and regularizers add to its own.
@@ -225,12 +230,13 @@ class Model(Learner):
     def judge(self, x, y, sample_weight):
         """Evaluate every player's loss on a batch and return the logs."""
         batch = Batch(x, y, sample_weight)
-        return self._logs(batch, [self._loss(name, batch, False)[1] for name in self.players()])
+        results = [self._recorded(self._loss(name, batch, False)) for name in self.players()]
+        return self._logs(batch, results)
 
     def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
         """Update the metrics with the first player's output and return the logs."""
         whole = sum(whole for whole, *_ in results)
-        reductions.add(self.aside.loss, whole, batch.count)
+        reductions.add([self.aside.loss], [(whole, batch.count)])
         _, output, target = results[0]
         return self.compute_metrics(batch.x, target, output, batch.sample_weight)
 

@@ -76,7 +76,7 @@ class EncoderDecoder(Model):
             return x
         if "int" in keras.backend.standardize_dtype(x.dtype):
             x = ops.cast(x, "float32")
-        return self.corruption(x, training=training)
+        return calls.call(self.corruption, x, training)
 
     def encoding(self, x: Any, training: bool) -> Found:
         """Return `code`, h = f(x), and other results of the encoder that `terms` needs."""
@@ -91,8 +91,7 @@ class EncoderDecoder(Model):
         if not isinstance(penalty, keras.layers.Layer):
             return penalties.of_each(penalty, code)
         noise = {"noise": self.noise(False)} if penalty.draws and not training else {}
-        # On JAX, Keras would not pass `training` to the penalty.
-        return penalty(code, found["input"], encoder=self.encoder, training=training, **noise)
+        return calls.call(penalty, code, training, found["input"], encoder=self.encoder, **noise)
 
     def call(self, x, training=False):
         """Return the reconstruction g(f(x̃)), with x̃ = x outside training.

@@ -1,5 +1,6 @@
 """Sums and means over a batch, of terms that have a number for each example, or for some."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -27,11 +28,12 @@ def total_and_count(
     return ops.sum(values if weight is None else weight * values), size
 
 
-def add(tracker: keras.metrics.Mean, whole: Tensor, size: Tensor) -> None:
-    """Add a batch's sum to an epoch's, so that a shorter last batch counts less."""
-    whole, size = devices.totals(whole, size)
-    accumulate(tracker.total, whole)
-    accumulate(tracker.count, size)
+def add(trackers: list[keras.metrics.Mean], sums: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Add a batch's totals and counts to an epoch's, so that a shorter last batch counts less."""
+    variables = [variable for tracker in trackers for variable in (tracker.total, tracker.count)]
+    values = devices.totals(*(value for pair in sums for value in pair))
+    for variable, value in zip(variables, values, strict=True):
+        accumulate(variable, value)
 
 
 def total(losses: list[Tensor]) -> Tensor:

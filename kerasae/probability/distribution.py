@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
+from kerasae.engine import platform
 from kerasae.engine.noise import Seed
 
 Tensor = Any
@@ -122,7 +123,9 @@ def numbers(name: str, value: Any, finite: bool = True) -> Tensor:
 
     The values of tensors are not looked at: a network may be about to compute them.
     """
-    parts = [value] if ops.is_tensor(value) else keras.tree.flatten(value)
+    if ops.is_tensor(value):
+        return float32(value)
+    parts = keras.tree.flatten(value)
     if not any(ops.is_tensor(part) or isinstance(part, _SYMBOLIC) for part in parts):
         try:
             array = np.asarray(value)
@@ -139,9 +142,7 @@ def numbers(name: str, value: Any, finite: bool = True) -> Tensor:
 
 def float32(value: Any) -> Tensor:
     """Return the value as a tensor in float32."""
-    value = ops.convert_to_tensor(value)
-    is_float32 = keras.backend.standardize_dtype(value.dtype) == "float32"
-    return value if is_float32 else ops.cast(value, "float32")
+    return value if platform.is_float32(value) else ops.cast(value, "float32")
 
 
 def broadcast_with(x: Tensor, other: Tensor) -> Tensor:

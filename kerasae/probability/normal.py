@@ -61,7 +61,8 @@ class Normal(Distribution):
         >>> tuple(Normal.standard(2).sample(100, seed=0).shape)
         (100, 2)
         """
-        return cls(ops.zeros(checks.sizes("shape", shape), "float32"), 0.0, len(shape))
+        zeros = ops.zeros(checks.sizes("shape", shape), "float32")
+        return cls(zeros, zeros, len(shape))
 
     @property
     def stddev(self) -> Tensor:
