@@ -94,7 +94,7 @@ def start_alike(patch, name):
             networks = model.generator, model.discriminator
             variables = [each for network in networks for each in network.trainable_variables]
         else:  # kernels first
-            variables = sorted(model.trainable_variables, key=lambda each: -len(each.shape))
+            variables = sorted(model.trainable_variables, key=_place)
         way = "ours" if isinstance(model, kerasae.models.base.Model) else "keras"
         shapes[way] = [tuple(variable.shape) for variable in variables]
         for variable, array in zip(variables, start, strict=True):
@@ -103,6 +103,10 @@ def start_alike(patch, name):
 
     patch.setattr(fit, "compiled", from_start)
     return shapes
+
+
+def _place(variable):
+    return -len(variable.shape), "codebook" in variable.path
 
 
 def keep_reports(patch):

@@ -2,8 +2,8 @@
 
 KERAS_BACKEND=jax python tests/benchmarks/fit.py --rounds 5
 
-Six models (plain, tied, denoising, sparse, variational, GAN) on 60,000 × 784 numbers in batches of
-128, with Adam.
+Seven models (plain, tied, denoising, sparse, variational, quantized, GAN) on 60,000 × 784 numbers
+in batches of 128, with Adam.
 Each is trained in three ways: `kerasae`, the same network by plain Keras's `fit`, and the same
 mathematics as an expert would write it on the engine alone. Plain Keras reports the numbers that
 ours report, by its own metrics; the loops report none. The ways take turns, an epoch each,
@@ -73,6 +73,22 @@ class Sampling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("benchmark")
+class Quantizing(layers.Layer):
+    """What a Keras user would write for the nearest codeword: a layer that adds both losses."""
+
+    def build(self, input_shape):
+        self.codebook = self.add_weight(handwritten.CODEBOOK, "uniform", name="codebook")
+
+    def call(self, z):
+        far = ops.sum(self.codebook**2, axis=1) - 2 * ops.matmul(z, ops.transpose(self.codebook))
+        chosen = ops.one_hot(ops.argmin(far, axis=1), handwritten.CODEBOOK[0])
+        q = ops.matmul(chosen, self.codebook)
+        self.add_loss(handwritten.COMMITMENT * ops.mean((z - ops.stop_gradient(q)) ** 2))
+        self.add_loss(ops.mean((ops.stop_gradient(z) - q) ** 2))
+        return z + ops.stop_gradient(q - z)
+
+
+@keras.saving.register_keras_serializable("benchmark")
 class PlainVariational(keras.Sequential):
     """Encoder, `Sampling`, decoder: it reports the KL(q‖p) that its layer adds.
 
@@ -133,6 +149,12 @@ OURS = {
         *sparse_networks(), penalty=MeanActivation(WEIGHT, target=TARGET)
     ),
     "variational": lambda: kerasae.VariationalAutoencoder(*variational_networks()),
+    "quantized": lambda: kerasae.VectorQuantizedAutoencoder(
+        *plain_networks(),
+        kerasae.quantizers.VectorQuantizer(
+            handwritten.CODEBOOK[0], handwritten.COMMITMENT, update="gradient", k_means=False
+        ),
+    ),
     "gan": lambda: kerasae.GAN.mlp((784,), output_activation="sigmoid"),
 }
 PLAIN_KERAS = {
@@ -143,6 +165,7 @@ PLAIN_KERAS = {
     "variational": lambda: PlainVariational(
         [variational_networks()[0], Sampling(), variational_networks()[1]]
     ),
+    "quantized": lambda: stack(plain_networks()[0], Quantizing(), plain_networks()[1]),
     "gan": PlainGAN,
 }
 

@@ -18,16 +18,20 @@ LAYERS = {
     "tied": ((784, 300), (300, 150), (150, 300), (300, 784)),
     "sparse": ((784, 512), (512, 784)),
     "variational": ((784, 512), (512, 32), (16, 512), (512, 784)),
+    "quantized": ((784, 512), (512, 32), (32, 512), (512, 784)),
 }
+CODEBOOK, COMMITMENT = (256, 32), 0.25
 NOISE = {"denoising": 784, "variational": 16}  # numbers of an example's noise
 
 
 def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """Glorot's uniform kernels, and biases of 0: kernels first, then biases."""
+    """Glorot's uniform kernels, and biases of 0: kernels first, then a codebook, then biases."""
     pairs = LAYERS[name]
     own = pairs[: len(pairs) // 2] if name == "tied" else pairs
     limits = [np.sqrt(6 / sum(pair)) for pair in own]
     kernels = [rng.uniform(-r, r, pair) for r, pair in zip(limits, own, strict=True)]
+    if name == "quantized":
+        kernels.append(rng.uniform(-1, 1, CODEBOOK))
     return [a.astype("float32") for a in (*kernels, *(np.zeros(pair[1]) for pair in pairs))]
 
 
@@ -35,10 +39,13 @@ def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, wei
     """L(x, g(f(x̃))) + Ω(h), `engine` naming the functions."""
     depth = len(LAYERS[name])
     kernels, biases = p[:-depth], p[-depth:]
+    if name == "quantized":
+        *kernels, codebook = kernels
     if name == "tied":
         kernels = [*kernels, *(engine.transpose(kernel) for kernel in kernels[::-1])]
     h = x + noise if name == "denoising" else x
     omega = kl = 0.0
+    fixed = engine.stop_gradient
     for index, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
         h = h @ kernel + bias
         if index == depth - 1:
@@ -53,6 +60,11 @@ def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, wei
             h = engine.elu(h)
         elif index != depth // 2 - 1:  # the code is linear
             h = engine.relu(h)
+        elif name == "quantized":
+            far = engine.sum(codebook**2, 1) - 2 * h @ engine.transpose(codebook)
+            q = engine.take(codebook, engine.argmin(far))
+            omega = COMMITMENT * engine.mean((h - fixed(q)) ** 2) + engine.mean((fixed(h) - q) ** 2)
+            h = h + fixed(q - h)
         elif name == "variational":
             mean, log_variance = h[:, :16], h[:, 16:]
             kl = 0.5 * engine.sum(engine.exp(log_variance) + mean * mean - 1 - log_variance)
@@ -86,6 +98,9 @@ def _jax(name, start, x, target, weight, sigma):
     class engine:
         transpose, exp, log, sum, mean = jnp.transpose, jnp.exp, jnp.log, jnp.sum, jnp.mean
         sigmoid, elu, relu, softplus = jax.nn.sigmoid, jax.nn.elu, jax.nn.relu, jax.nn.softplus
+        stop_gradient = jax.lax.stop_gradient
+        argmin = staticmethod(lambda a: jnp.argmin(a, 1))
+        take = staticmethod(lambda a, k: a[k])
 
     def loss_fn(p, batch, key):
         size = NOISE.get(name)
@@ -125,6 +140,9 @@ def _torch(name, start, x, target, weight, sigma):
         exp, log, sum, mean = torch.exp, torch.log, torch.sum, torch.mean
         sigmoid, relu = torch.sigmoid, torch.relu
         elu, softplus = functional.elu, functional.softplus
+        stop_gradient = staticmethod(lambda a: a.detach())
+        argmin = staticmethod(lambda a: a.argmin(1))
+        take = staticmethod(lambda a, k: a[k])
 
     p = [torch.tensor(a, requires_grad=True) for a in start]
     optimizer = torch.optim.Adam(p, 1e-3, fused=True)
@@ -151,6 +169,8 @@ def _tensorflow(name, start, x, target, weight, sigma):
         transpose, sum, mean = tf.transpose, tf.reduce_sum, tf.reduce_mean
         exp, log = tf.exp, tf.math.log
         sigmoid, elu, relu, softplus = tf.sigmoid, tf.nn.elu, tf.nn.relu, tf.math.softplus
+        stop_gradient, take = tf.stop_gradient, tf.gather
+        argmin = staticmethod(lambda a: tf.argmin(a, 1))
 
     p = [tf.Variable(a) for a in start]
     m, v = ([tf.Variable(tf.zeros_like(a)) for a in p] for _ in range(2))
@@ -165,7 +185,9 @@ def _tensorflow(name, start, x, target, weight, sigma):
             value = loss(name, engine, p, batch, noise, target, weight)
         t.assign_add(1.0)
         rate = 1e-3 * tf.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        for a, b, c, g in zip(p, m, v, tape.gradient(value, p), strict=True):
+        for a, b, c, g in zip(
+            p, m, v, map(tf.convert_to_tensor, tape.gradient(value, p)), strict=True
+        ):
             b.assign(0.9 * b + 0.1 * g)
             c.assign(0.999 * c + 0.001 * g * g)
             a.assign_sub(rate * b / (tf.sqrt(c) + 1e-7))
