@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from contract import assert_contract
+from contract import assert_contract, assert_same_step_on_every_backend
 
 from kerasae import VectorQuantizedAutoencoder, nets, quantizers
 
@@ -26,7 +26,10 @@ def make(quantizer="moving averages", **arguments):
     return VectorQuantizedAutoencoder(*networks, MAKERS[quantizer](), **arguments)
 
 
-@pytest.mark.parametrize("quantizer", MAKERS)
+ELSEWHERE = [pytest.param(k, marks=pytest.mark.home("torch")) for k in ("gradient", "residual")]
+
+
+@pytest.mark.parametrize("quantizer", ["moving averages", "finite scalars", *ELSEWHERE])
 def test_contract(quantizer, other_backends, tmp_path):
     def vectors(model, indices):
         return keras.ops.convert_to_numpy(model.quantizer.vectors(indices))
@@ -39,3 +42,11 @@ def test_contract(quantizer, other_backends, tmp_path):
         of_class=quantizer == "moving averages",
         penalized=vectors,
     )
+
+
+@pytest.mark.home("torch")
+@pytest.mark.parametrize("quantizer", ["gradient", "finite scalars", "residual"])
+def test_same_step_on_every_backend(quantizer, other_backends, tmp_path):
+    model = make(quantizer)
+    model.quantizer.start(model.view("_continuous")(X, 64))
+    assert_same_step_on_every_backend(model, X, None, "mse", other_backends, tmp_path)
