@@ -14,8 +14,8 @@ from kerasae.zoo.published.result import Published, Work, result
     "codewords of 16 numbers, learned by the gradient from uniform ones, β = 0.25, Adam 1e-3, "
     "batch 128, all 60,000 training images; the means of the tenth epoch of training (the page "
     "goes on to thirty), of the squared error divided by the pixels' variance, and of the "
-    "quantizer's two terms. The prior: masked convolutions of 128 channels, Adam 3e-4, three epochs "
-    "of the first 54,000 (of thirty); nats a number of the others' codes.",
+    "quantizer's two terms. The prior: masked convolutions of 128 channels, Adam 3e-4, three "
+    "epochs (of thirty) of the first 54,000; nats a number of the others' codes.",
     published={
         "error / variance, epoch 10": Published(0.0612, "seen", at_most=0.0712),
         "quantization, epoch 10": Published(0.2061, "seen"),
