@@ -10,7 +10,6 @@ from kerasae.probability.distribution import (
     Distribution,
     Tensor,
     broadcast_with,
-    noise_shape,
     numbers,
 )
 
@@ -48,7 +47,7 @@ class Bernoulli(Distribution):
         return ops.sigmoid(self.logits)
 
     def sample(self, count=None, seed=None):
-        uniform = noise.uniform(noise_shape(self.logits, count), seed, self._examples(count))
+        uniform = self._noise(noise.uniform, self.logits, count, seed)
         return ops.cast(uniform < self.mean, "float32")
 
     def log_prob(self, value):
@@ -101,7 +100,7 @@ class Categorical(Distribution):
 
     def sample(self, count=None, seed=None):
         # The largest of l + gumbel noise is class c with probability softmax(l)_c.
-        uniform = noise.uniform(noise_shape(self.logits, count), seed, self._examples(count))
+        uniform = self._noise(noise.uniform, self.logits, count, seed)
         gumbel = -ops.log(-ops.log(uniform))
         return ops.one_hot(
             ops.argmax(self.logits + gumbel, axis=-1), self.event_shape[-1], dtype="float32"

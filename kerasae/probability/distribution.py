@@ -1,5 +1,6 @@
 """The base class of the distributions: shapes, and the divergence by samples."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -41,12 +42,13 @@ class Distribution:
         """Draw one value for each example, or `count` of them along a new first axis."""
         raise NotImplementedError(f"{type(self).__name__} has no `sample`.")
 
-    def _examples(self, count: int | None) -> int:
-        """Return which axis of `count` samples counts the examples of a batch.
+    def _noise(self, draw: Callable, like: Tensor, count: int | None, seed: Seed) -> Tensor:
+        """Draw noise in a tensor's shape, or `count` of them, by `noise.normal` or `noise.uniform`.
 
         A prior has no batch: there each sample counts as an example.
         """
-        return 1 if count is not None and self.batch_shape else 0
+        axis = 1 if count is not None and self.batch_shape else 0
+        return draw(noise_shape(like, count), seed, axis)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density (log probability) of `value` in nats, a number per example."""

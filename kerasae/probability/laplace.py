@@ -9,7 +9,6 @@ from kerasae.probability.distribution import (
     Distribution,
     Tensor,
     check_fits,
-    noise_shape,
     numbers,
 )
 
@@ -40,10 +39,9 @@ class Laplace(Distribution):
 
     def sample(self, count=None, seed=None):
         # The difference of two exponentially distributed numbers, −log u each.
-        axis = self._examples(count)
-        first = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
+        first = ops.log(self._noise(noise.uniform, self.mean, count, seed))
         seed = noise.derived_seed(seed)
-        second = ops.log(noise.uniform(noise_shape(self.mean, count), seed, axis))
+        second = ops.log(self._noise(noise.uniform, self.mean, count, seed))
         return self.mean + ops.exp(self.log_scale) * (second - first)
 
     def log_prob(self, value):

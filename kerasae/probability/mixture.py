@@ -13,7 +13,6 @@ from kerasae.probability.distribution import (
     Tensor,
     broadcast_with,
     check_fits,
-    noise_shape,
     numbers,
 )
 from kerasae.probability.normal import Normal
@@ -96,8 +95,8 @@ class Mixture(Distribution):
         log_variances = broadcast_with(self.components.log_variance, self.components.mean)
         mean = ops.sum(chosen * self.components.mean, axis=-2)
         stddev = ops.exp(0.5 * ops.sum(chosen * log_variances, axis=-2))
-        shape, examples = noise_shape(mean, None), self._examples(count)
-        return mean + stddev * noise.normal(shape, noise.derived_seed(seed), examples)
+        one, seed = self.components.mean[..., 0, :], noise.derived_seed(seed)
+        return mean + stddev * self._noise(noise.normal, one, count, seed)
 
     def log_prob(self, value):
         value = self._value(value)[..., None, :]  # an axis for the components

@@ -14,7 +14,6 @@ from kerasae.probability.distribution import (
     broadcasts,
     check_fits,
     float32,
-    noise_shape,
     numbers,
 )
 
@@ -69,11 +68,9 @@ class Normal(Distribution):
         """Return σ, which broadcasts to the mean."""
         return ops.exp(0.5 * self.log_variance)
 
-    def _noise(self, count, seed):
-        return noise.normal(noise_shape(self.mean, count), seed, self._examples(count))
-
     def sample(self, count=None, seed=None):
-        return self.mean + self.stddev * self._noise(count, seed)  # μ + σε
+        epsilon = self._noise(noise.normal, self.mean, count, seed)
+        return self.mean + self.stddev * epsilon  # μ + σε
 
     def log_prob(self, value):
         # The distance is divided before it is squared: the square of a large one would overflow.
@@ -148,8 +145,7 @@ class FullNormal(Distribution):
         return ops.matmul(self.factor, ops.swapaxes(self.factor, -1, -2))
 
     def sample(self, count=None, seed=None):
-        shape = noise_shape(self.mean, count)
-        epsilon = noise.normal(shape, seed, self._examples(count))
+        epsilon = self._noise(noise.normal, self.mean, count, seed)
         return self.mean + ops.matmul(self.factor, epsilon[..., None])[..., 0]  # μ + Bε
 
     def log_prob(self, value):
