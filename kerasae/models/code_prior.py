@@ -22,7 +22,7 @@ from keras import ops
 
 from kerasae import checks
 from kerasae.engine import arguments, graphs, internals
-from kerasae.models import compression, inputs
+from kerasae.models import codes, compression, inputs
 from kerasae.models.base import Model
 from kerasae.models.vector_quantized import VectorQuantizedAutoencoder
 from kerasae.models.walk import Walk, softmax
@@ -75,12 +75,21 @@ class CodePrior(Model):
         super().__init__(**kwargs)
         self.network = arguments.network("network", network)
         self.classes = None if classes is None else checks.whole_number("classes", classes, 2)
-        self.code_shape, self.size = _shape_and_size(network, self.classes)
+        self.code_shape, self.size = codes.shape_and_size(network, self.classes)
         self.autoencoder = autoencoder
         if autoencoder is not None:
-            _check_pair(autoencoder, self.code_shape, self.size)
+            codes.check_autoencoder(autoencoder, self.code_shape, self.size)
             graphs.set_trainable(autoencoder, False)
         self.seed_generator = keras.random.SeedGenerator()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the autoencoder becomes fixed again."""
+        return {
+            **super().get_config(),
+            "autoencoder": graphs.made_trainable(
+                keras.saving.serialize_keras_object(self.autoencoder)
+            ),
+        }
 
     def input_shape_of_networks(self):
         shape = self.network.input_shape
@@ -95,11 +104,11 @@ class CodePrior(Model):
 
     def compute(self, x, training):
         x, label = (x["x"], x["label"]) if isinstance(x, Mapping) else (x, None)
-        codes = self._codes(x)
+        indices = self._codes(x)
         if self.classes is not None:
             label = ops.one_hot(ops.cast(ops.reshape(label, (-1,)), "int32"), self.classes)
-        logits = self.network(inputs.with_label(codes, label), training=training)
-        return {"codes": codes, "output": logits}
+        logits = self.network(inputs.with_label(indices, label), training=training)
+        return {"codes": indices, "output": logits}
 
     def terms(self, x, y, found):
         return {"nats": self._nats(found)}
@@ -144,7 +153,7 @@ class CodePrior(Model):
         if self.autoencoder is not None:
             self.autoencoder._check_input(x)
         else:
-            self._check_codes("x", x)
+            codes.check("x", x, self.code_shape, self.size)
         if self.classes is None and label is not None:
             raise ValueError(f"`{name}` is given, expected none: this prior has no `classes`.")
         if self.classes is not None:
@@ -155,10 +164,6 @@ class CodePrior(Model):
         if sample_weight is not None:
             checks.check_weights("sample_weight", sample_weight)
             checks.check_same_length(x=x, sample_weight=sample_weight)
-
-    def _check_codes(self, name: str, codes: Any) -> None:
-        checks.check_array(name, codes, self.code_shape)
-        checks.check_labels(name, ops.reshape(codes, (-1,)), self.size)
 
     # Use.
 
@@ -247,10 +252,10 @@ class CodePrior(Model):
             probabilities that are equal to the last bit: in general the same backend and machine.
         """
         data = self._inputs(x, labels)
-        codes = np.asarray(self.view("_codes_of")(data, batch_size))
+        known = np.asarray(self.view("_codes_of")(data, batch_size))
         labels = None if self.classes is None else checks.to_numpy("labels", labels).reshape(-1)
-        labels = inputs.one_hot(labels, len(codes), self.classes)
-        return compression.compress(self._walk(), codes, labels, batch_size)
+        labels = inputs.one_hot(labels, len(known), self.classes)
+        return compression.compress(self._walk(), known, labels, batch_size)
 
     def decompress(
         self, data: bytes, labels: Any = None, decode: bool = True, batch_size: int = 256
@@ -269,42 +274,11 @@ class CodePrior(Model):
     def _codes_of(self, x):
         return self._codes(x["x"] if isinstance(x, Mapping) else x)
 
-    def _decoded(self, codes: np.ndarray, decode: bool) -> np.ndarray:
-        if self.autoencoder is None or not decode:
-            return codes
-        return self.autoencoder.decode(codes)
+    def _decoded(self, drawn: np.ndarray, decode: bool) -> np.ndarray:
+        return self.autoencoder.decode(drawn) if self.autoencoder and decode else drawn
 
     def _walk(self) -> Walk:
         """Return the walk through the network, compiled once."""
         if "walk" not in self.aside.views:
             self.aside.views["walk"] = Walk(self.network, self.code_shape, self.size)
         return self.aside.views["walk"]
-
-
-def _shape_and_size(network: keras.Model, classes: int | None) -> tuple[tuple[int, ...], int]:
-    """Return the shape of a code and K."""
-    inputs = 1 if classes is None else 2
-    if not graphs.is_built(network) or len(network.inputs) != inputs:
-        what = "codes" if classes is None else "[codes, one-hot labels]"
-        raise ValueError(f"`network` is {network.name!r}, expected one that takes {what}.")
-    shape, output = tuple(network.inputs[0].shape[1:]), tuple(network.output_shape[1:])
-    if output[:-1] != shape or None in output:
-        raise ValueError(
-            f"`network` takes codes of shape {shape} and gives {output}, expected logits of "
-            "shape (*codes, K)."
-        )
-    return shape, output[-1]
-
-
-def _check_pair(autoencoder: Any, shape: tuple[int, ...], size: int) -> None:
-    if not isinstance(autoencoder, VectorQuantizedAutoencoder):
-        raise ValueError(
-            f"`autoencoder` is {checks.as_text(autoencoder)}, expected a "
-            "VectorQuantizedAutoencoder, whose codes are whole numbers."
-        )
-    found = autoencoder.index_shape, autoencoder.quantizer.size
-    if found != (shape, size):
-        raise ValueError(
-            f"`autoencoder` gives codes of shape {found[0]} with {found[1]} codewords, but "
-            f"`network` takes codes of shape {shape} with {size}: expected the same."
-        )

@@ -21,7 +21,7 @@ INTRODUCTION = (
     "# The zoo",
     "",
     "Models with weights, ready offline after the installation. Each was made by a",
-    "[recipe](recipes.py), a few lines over the public API, and can be made again by the command",
+    "[recipe](recipes), a few lines over the public API, and can be made again by the command",
     "on its card, on the data the package draws or on MNIST. [How to use them](USING.md) in a",
     "project of your own.",
     "",
@@ -176,6 +176,8 @@ def _curve(history: dict[str, list]) -> Any:
         names = ("discriminator_loss", "generator_loss")
     elif "fine_tuning_loss" in history:
         names = ("fine_tuning_loss",)
+    elif "prior_loss" in history:
+        names = ("prior_loss",)
     return plots.history(history, names)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasae import quantizers
 from kerasae.datasets import Split
 from kerasae.evaluation import networks, reconstruction
 from kerasae.evaluation.samples import energy_distance, frechet_distance
@@ -65,6 +66,31 @@ def frechet(network: str) -> Callable[[Any, Split], Measured]:
     return measure
 
 
+def nats_of_code(model: Any, test: Split) -> Measured:
+    """Measure −log p(k|y) of the codes k of test images."""
+    labels = None if model.classes is None else test.y
+    return _share(-model.log_prob(test.x, labels).mean(), 0.005, "nats")
+
+
+def code_and_pixels(model: Any, test: Split) -> Measured:
+    """Measure −log p(k|y) − log p(x|k), pixels as Bernoulli's: an upper bound of −log p(x|y)."""
+    x, p = test.x, model.autoencoder.reconstruct(test.x).clip(1e-7, 1 - 1e-7)
+    pixels = -np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2, 3)).mean()
+    return _share(nats_of_code(model, test).value + pixels, 0.005, "nats")
+
+
+def used(model: Any, test: Split) -> Measured:
+    """Measure the share of the codewords that the codes of test images use."""
+    autoencoder = model.autoencoder
+    use = quantizers.usage(autoencoder.encode(test.x), autoencoder.quantizer.size)
+    return _share(use["used"], 0.01)
+
+
+def of_autoencoder(measure: Callable[[Any, Split], Measured]) -> Callable[[Any, Split], Measured]:
+    """Return a measure of the autoencoder of a prior."""
+    return lambda model, test: measure(model.autoencoder, test)
+
+
 def smile_correlation(model: Any, test: Split) -> Measured:
     """Measure the correlation of true smiles with those that a network finds in the output."""
     read = networks.attributes(model.reconstruct(test.x), "faces")["smile"]
@@ -76,7 +102,7 @@ def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
     if hasattr(model, "generate"):
         return model.generate(random.normal(size=(count, *model.code_shape)).astype("float32"))
-    if type(model.prior) is StandardNormal:
+    if type(getattr(model, "prior", None)) is StandardNormal:
         shape = (count, *model.decoder.input_shape[1:])
         return model.decode(random.normal(size=shape).astype("float32"))
     return model.sample(count, seed=seed)

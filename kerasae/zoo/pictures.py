@@ -7,7 +7,7 @@ import numpy as np
 from kerasae import plots
 from kerasae.corruptions import QuadrantMask, hide
 from kerasae.datasets import Split
-from kerasae.evaluation import arithmetic, features
+from kerasae.evaluation import arithmetic, codebook, features
 from kerasae.zoo import measures
 
 if TYPE_CHECKING:
@@ -57,6 +57,26 @@ def of_each_class(model: Any, test: Split) -> "Figure":
     x = model.sample(8 * len(classes), labels=np.repeat(classes, 8), seed=0)
     rows = x.reshape(len(classes), 8, *x.shape[1:])
     return plots.image_rows({str(label): row for label, row in zip(classes, rows, strict=True)})
+
+
+def drawn_by_class(model: Any, test: Split) -> "Figure":
+    """New images of each class, a row each."""
+    classes = np.arange(model.classes)
+    x = model.sample(12 * len(classes), labels=np.repeat(classes, 12), seed=0)
+    rows = x.reshape(len(classes), 12, *x.shape[1:])
+    return plots.image_rows({str(label): row for label, row in zip(classes, rows, strict=True)})
+
+
+def codewords(model: Any, test: Split) -> "Figure":
+    """The mean of the image patches that each codeword stands for, sorted by brightness."""
+    means = codebook.patches(model.autoencoder, test.x)
+    means = means[np.argsort(means.sum(axis=(1, 2, 3)))]
+    return plots.image_sheet(means, columns=32, size=0.25, gap=1)
+
+
+def reconstructed_from_codes(model: Any, test: Split) -> "Figure":
+    """Ten images and their reconstructions from whole numbers."""
+    return reconstructed(model.autoencoder, test)
 
 
 def answers(model: Any, test: Split) -> "Figure":

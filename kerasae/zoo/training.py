@@ -274,7 +274,7 @@ def outputs(recipe: Recipe, model: Model) -> list[float]:
         x = measures.drawn(model, 4)
     else:
         test = datasets.load(recipe.embedded, train=1, test=4, size=recipe.size)[1]
-        x = model.reconstruct(recipe.validation_inputs(test).x)
+        x = model.predict(recipe.validation_inputs(test).x, verbose=0)
     flat = np.asarray(x, "float64").reshape(-1)
     # Spread over the images by a step that shares no factor with their sides.
     places = (np.arange(16) * 7919 + len(flat) // 3) % len(flat)
