@@ -30,7 +30,6 @@ KINDS = (
     "aae",
     "semi_supervised",
     "quantized",
-    "gradient_quantized",
     "prior",
 )
 
@@ -201,9 +200,6 @@ def _model(kind):
         ),
         "quantized": lambda: kerasae.VectorQuantizedAutoencoder(
             *networks, VectorQuantizer(WORDS, decay=0.9, restart=None, k_means=False, seed=0)
-        ),
-        "gradient_quantized": lambda: kerasae.VectorQuantizedAutoencoder(
-            *networks, VectorQuantizer(WORDS, update="gradient", k_means=False, seed=0)
         ),
         "prior": lambda: kerasae.CodePrior(
             nets.causal_transformer((4,), WORDS, classes=CLASSES, width=8), classes=CLASSES

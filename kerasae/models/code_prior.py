@@ -83,13 +83,11 @@ class CodePrior(Model):
         self.seed_generator = keras.random.SeedGenerator()
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the autoencoder becomes fixed again."""
-        return {
-            **super().get_config(),
-            "autoencoder": graphs.made_trainable(
-                keras.saving.serialize_keras_object(self.autoencoder)
-            ),
-        }
+        """Return the constructor's arguments; the autoencoder is without its own optimizer."""
+        autoencoder = keras.saving.serialize_keras_object(self.autoencoder)
+        if autoencoder is not None:
+            autoencoder.pop("compile_config", None)
+        return {**super().get_config(), "autoencoder": graphs.made_trainable(autoencoder)}
 
     def input_shape_of_networks(self):
         shape = self.network.input_shape

@@ -92,8 +92,7 @@ class VectorQuantizer(Quantizer):
         self.codebook = self.number("codebook", (self.size, dimension), scale, not moving)
         if moving:
             self.counts = self.number("counts", (self.size,), "ones")  # N
-            self.sums = self.number("sums", (self.size, dimension), "zeros")  # m
-            self.sums.assign(ops.copy(self.codebook.value))  # not the same buffer on JAX
+            self.sums = self.number("sums", (self.size, dimension), scale)  # m, the same numbers
         if self.restart is not None:
             self.unused = self.number("unused", (self.size,), "zeros")  # steps
         super().build(input_shape)
