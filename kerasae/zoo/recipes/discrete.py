@@ -53,6 +53,15 @@ def _images(x: Any) -> np.ndarray:
     return x["x"] if isinstance(x, dict) else x
 
 
+def of_codewords(shape: tuple[int, ...], size: int, classes: int | None = None) -> CodePrior:
+    """Return a prior over a quarter of the pixels' grid each way, and its autoencoder."""
+    encoder = nets.convolutional_encoder(shape, None, (32, 64, 16), 4, (2, 2, 1))
+    decoder = nets.convolutional_decoder(None, shape, (16, 64, 32), 4, (1, 2, 2))
+    autoencoder = VectorQuantizedAutoencoder(encoder, decoder, quantizers.VectorQuantizer(size))
+    network = nets.causal_transformer(autoencoder.index_shape, size, classes, width=96)
+    return CodePrior(network, autoencoder, classes)
+
+
 def compiled(model: CodePrior, steps: int) -> CodePrior:
     """Compile the prior and its autoencoder, each for its part of the steps."""
     first = steps // FIRST
@@ -80,12 +89,7 @@ def compiled(model: CodePrior, steps: int) -> CodePrior:
 )
 def vq(train: Split, steps: int) -> CodePrior:
     """Digits as 7 × 7 of 512 codewords, and a causal transformer that draws them."""
-    shape, size = train.x.shape[1:], 512
-    encoder = nets.convolutional_encoder(shape, None, (32, 64, 16), 4, (2, 2, 1))
-    decoder = nets.convolutional_decoder(None, shape, (16, 64, 32), 4, (1, 2, 2))
-    autoencoder = VectorQuantizedAutoencoder(encoder, decoder, quantizers.VectorQuantizer(size))
-    network = nets.causal_transformer(autoencoder.index_shape, size, classes=10, width=96)
-    return compiled(CodePrior(network, autoencoder, classes=10), steps)
+    return compiled(of_codewords(train.x.shape[1:], 512, classes=10), steps)
 
 
 @recipe(
@@ -110,9 +114,4 @@ def vq(train: Split, steps: int) -> CodePrior:
 )
 def vq_faces(train: Split, steps: int) -> CodePrior:
     """Faces of 32 × 32 pixels as 8 × 8 of 512 codewords, and a causal transformer."""
-    shape, size = train.x.shape[1:], 512
-    encoder = nets.convolutional_encoder(shape, None, (32, 64, 16), 4, (2, 2, 1))
-    decoder = nets.convolutional_decoder(None, shape, (16, 64, 32), 4, (1, 2, 2))
-    autoencoder = VectorQuantizedAutoencoder(encoder, decoder, quantizers.VectorQuantizer(size))
-    network = nets.causal_transformer(autoencoder.index_shape, size, width=96)
-    return compiled(CodePrior(network, autoencoder), steps)
+    return compiled(of_codewords(train.x.shape[1:], 512), steps)
