@@ -149,6 +149,7 @@ def test_a_file_gives_the_codes_back(kind, classes):
 
 def test_with_an_autoencoder_it_takes_and_gives_examples():
     model = CodePrior(NETWORKS["transformer"](), autoencoder())
+    assert not model.autoencoder.trainable_variables
     before = [weight.copy() for weight in model.autoencoder.get_weights()]
     model.compile(optimizer="adam")
     model.fit(IMAGES, epochs=1, verbose=0)
