@@ -71,7 +71,7 @@ def assert_contract(
     """
     if compiled is None:
         compiled = {"loss": loss, "metrics": ["mae"]}
-    model, history = _trained(make_model, x, y, compiled, epochs)
+    model, history = trained(make_model, x, y, compiled, epochs)
     assert_learns(model, history, {"reconstruction", "mae"} if y is None else {"cross_entropy"})
     assert_repeatable(make_model, x, y, compiled, epochs, model)
     if of_class and y is None:
@@ -83,7 +83,7 @@ def assert_contract(
         assert_mathematics(model, x, other_backends, tmp_path, y, loss, **mathematics)
 
 
-def _trained(make_model, x, y, compiled, epochs):
+def trained(make_model, x, y, compiled, epochs):
     keras.utils.set_random_seed(7)
     model = make_model()
     model.compile(optimizer=keras.optimizers.Adam(0.01), **compiled)
@@ -109,7 +109,7 @@ def assert_learns(model, history, expected):
 
 
 def assert_repeatable(make_model, x, y, compiled, epochs, model):
-    again, _ = _trained(make_model, x, y, compiled, epochs)
+    again, _ = trained(make_model, x, y, compiled, epochs)
     for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 

@@ -136,7 +136,7 @@ class CodePrior(Model):
     def target(self, x, y, found):
         if "codes" in found:
             return found["codes"]
-        return self._codes(x["x"] if isinstance(x, Mapping) else x) if self._is_no_code(y) else y
+        return self._codes_of(x) if self._is_no_code(y) else y
 
     def _is_no_code(self, y: Any) -> bool:
         return y is None or tuple(y.shape[1:]) != self.code_shape

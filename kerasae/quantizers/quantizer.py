@@ -93,10 +93,6 @@ class Quantizer(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def check_indices(self, name: str, indices: Any) -> None:
-        """Raise `ValueError` unless an array holds indices of this quantizer."""
-        checks.check_labels(name, indices, self.size)
-
 
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
     """Return the quantized values, with the gradient of z: z + sg(q − z)."""

@@ -53,17 +53,18 @@ def codes(model: Any, test: Split) -> "Figure":
 
 def of_each_class(model: Any, test: Split) -> "Figure":
     """New images by class: the rows' z, a column each, come from their part of the prior."""
-    classes = np.arange(model.classes)
-    x = model.sample(8 * len(classes), labels=np.repeat(classes, 8), seed=0)
-    rows = x.reshape(len(classes), 8, *x.shape[1:])
-    return plots.image_rows({str(label): row for label, row in zip(classes, rows, strict=True)})
+    return _rows_of_classes(model, 8)
 
 
 def drawn_by_class(model: Any, test: Split) -> "Figure":
     """New images of each class, a row each."""
+    return _rows_of_classes(model, 12)
+
+
+def _rows_of_classes(model: Any, count: int) -> "Figure":
     classes = np.arange(model.classes)
-    x = model.sample(12 * len(classes), labels=np.repeat(classes, 12), seed=0)
-    rows = x.reshape(len(classes), 12, *x.shape[1:])
+    x = model.sample(count * len(classes), labels=np.repeat(classes, count), seed=0)
+    rows = x.reshape(len(classes), count, *x.shape[1:])
     return plots.image_rows({str(label): row for label, row in zip(classes, rows, strict=True)})
 
 

@@ -6,8 +6,10 @@ import pytest
 from contract import (
     assert_config_is_complete,
     assert_learns,
+    assert_repeatable,
     assert_round_trips,
     assert_same_step_on_every_backend,
+    trained,
 )
 from keras import ops
 
@@ -40,25 +42,10 @@ def autoencoder():
     return model
 
 
-def trained(make_model, x, y, epochs=6):
-    keras.utils.set_random_seed(7)
-    model = make_model()
-    model.compile(optimizer=keras.optimizers.Adam(0.01))
-    before = model.evaluate(x, y, verbose=0, return_dict=True)
-    start = [variable.numpy() for variable in model.trainable_variables]
-    validation = (x,) if y is None else (x, y)
-    history = model.fit(
-        x, y, epochs=epochs, batch_size=16, validation_data=validation, verbose=0
-    ).history
-    return model, {"before": before["loss"], "start": start, **history}
-
-
 def test_contract(other_backends, tmp_path):
-    model, history = trained(made, CODES, None)
+    model, history = trained(made, CODES, None, {}, 6)
     assert_learns(model, history, {"nats", "nats_per_number"})
-    again, _ = trained(made, CODES, None)
-    for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_repeatable(made, CODES, None, {}, 6, model)
     assert_round_trips(model, CODES, other_backends, tmp_path)
     assert_config_is_complete(model, {})
     assert_same_step_on_every_backend(model, CODES, None, None, other_backends, tmp_path)
@@ -113,7 +100,7 @@ def test_samples_have_the_probabilities_of_log_prob(kind):
 
 @pytest.mark.home("torch")
 def test_it_learns_what_the_label_and_the_numbers_before_say():
-    model, history = trained(lambda: made(classes=CLASSES), CODES, LABELS, epochs=30)
+    model, history = trained(lambda: made(classes=CLASSES), CODES, LABELS, {}, 30)
     assert history["val_nats_per_number"][-1] < 0.8 < np.log(SIZE)
     samples = model.sample(100, labels=1, seed=0).reshape(100, 6)
     assert np.mean(samples[:, 0] == 1) > 0.7
@@ -135,7 +122,7 @@ def test_draws_repeat_and_begin_as_told():
 @pytest.mark.parametrize(("kind", "classes"), [("transformer", CLASSES), ("convolutions", None)])
 def test_a_file_gives_the_codes_back(kind, classes):
     labels = None if classes is None else LABELS
-    model, _ = trained(lambda: made(kind, classes), CODES, labels, epochs=2)
+    model, _ = trained(lambda: made(kind, classes), CODES, labels, {}, 2)
     codes, labels = np.tile(CODES, (20, 1, 1)), None if labels is None else np.tile(labels, 20)
     data = model.compress(codes, labels)
     np.testing.assert_array_equal(model.decompress(data, labels), codes)
