@@ -73,7 +73,7 @@ def conditions(name, x):
 def test_contract(name, x, other_backends, tmp_path):
     make, c = MODELS[name], conditions(name, x)
     compiled, epochs = {"metrics": ["mae"]}, 3
-    model, history = contract._trained(make, x, c, compiled, epochs)
+    model, history = contract.trained(make, x, c, compiled, epochs)
     contract.assert_learns(model, history, {"reconstruction", "kl", "mae"})
     contract.assert_repeatable(make, x, c, compiled, epochs, model)
     contract.assert_round_trips(model, {"x": x, "condition": c}, other_backends, tmp_path)
