@@ -13,6 +13,7 @@ from kerasae import (
     penalties,
     probability,
     quantizers,
+    schedules,
     zoo,
 )
 from kerasae.models.adversarial import AdversarialAutoencoder
@@ -22,6 +23,8 @@ from kerasae.models.code_prior import CodePrior
 from kerasae.models.conditional import ConditionalVariationalAutoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising import DenoisingAutoencoder
+from kerasae.models.diffusion import Diffusion
+from kerasae.models.flow_matching import FlowMatching
 from kerasae.models.gan import GAN
 from kerasae.models.predictive import PredictiveSparseDecomposition
 from kerasae.models.semi_supervised import SemiSupervisedAdversarialAutoencoder
@@ -44,6 +47,8 @@ __all__ = [
     "ConditionalVariationalAutoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Diffusion",
+    "FlowMatching",
     "PredictiveSparseDecomposition",
     "SemiSupervisedAdversarialAutoencoder",
     "SparseAutoencoder",
@@ -61,5 +66,6 @@ __all__ = [
     "priors",
     "probability",
     "quantizers",
+    "schedules",
     "zoo",
 ]

@@ -12,7 +12,6 @@ et al., "Conditional image generation with PixelCNN decoders" (2016).
 """
 
 import math
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +20,9 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import arguments, graphs, internals
+from kerasae.engine import arguments
 from kerasae.models import codes, compression, inputs
-from kerasae.models.base import Model
+from kerasae.models.over_codes import OverCodes
 from kerasae.models.vector_quantized import VectorQuantizedAutoencoder
 from kerasae.models.walk import Walk, softmax
 
@@ -31,7 +30,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class CodePrior(Model):
+class CodePrior(OverCodes):
     """The autoregressive prior over codes of whole numbers.
 
     `fit(codes)` learns from codes, `fit(codes, labels)` from codes of given classes. With an
@@ -76,35 +75,16 @@ class CodePrior(Model):
         self.network = arguments.network("network", network)
         self.classes = None if classes is None else checks.whole_number("classes", classes, 2)
         self.code_shape, self.size = codes.shape_and_size(network, self.classes)
-        self.autoencoder = autoencoder
         if autoencoder is not None:
             codes.check_autoencoder(autoencoder, self.code_shape, self.size)
-            graphs.set_trainable(autoencoder, False)
+        self._fix(autoencoder)
         self.seed_generator = keras.random.SeedGenerator()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the autoencoder is without its own optimizer."""
-        autoencoder = keras.saving.serialize_keras_object(self.autoencoder)
-        if autoencoder is not None:
-            autoencoder.pop("compile_config", None)
-        return {**super().get_config(), "autoencoder": graphs.made_trainable(autoencoder)}
-
-    def input_shape_of_networks(self):
-        shape = self.network.input_shape
-        return shape[0] if isinstance(shape, list) else shape
-
-    def build(self, input_shape: Any = None) -> None:
-        """Mark the model as built: its networks are already built."""
-        self.built = True
-        internals.mark_called(self)
 
     # The mathematics.
 
     def compute(self, x, training):
-        x, label = (x["x"], x["label"]) if isinstance(x, Mapping) else (x, None)
-        indices = self._codes(x)
-        if self.classes is not None:
-            label = ops.one_hot(ops.cast(ops.reshape(label, (-1,)), "int32"), self.classes)
+        indices, label = self._read(x)
+        indices = ops.cast(indices, "int32")
         logits = self.network(inputs.with_label(indices, label), training=training)
         return {"codes": indices, "output": logits}
 
@@ -121,47 +101,11 @@ class CodePrior(Model):
         )
         return ops.sum(nats, axis=tuple(range(1, len(nats.shape))))
 
-    def _codes(self, x: Tensor) -> Tensor:
-        if self.autoencoder is not None:
-            x = self.autoencoder.encoding(x, False)["indices"]
-        return ops.cast(x, "int32")
+    def _encoded(self, x):
+        return self.autoencoder.encoding(x, False)["indices"]
 
-    # Data: codes or examples, with their labels.
-
-    def turn(self, batch, training):
-        if self.classes is not None and not isinstance(batch.x, Mapping):
-            batch = batch._replace(x={"x": batch.x, "label": batch.y}, y=None)
-        return super().turn(batch, training)
-
-    def target(self, x, y, found):
-        if "codes" in found:
-            return found["codes"]
-        return self._codes_of(x) if self._is_no_code(y) else y
-
-    def _is_no_code(self, y: Any) -> bool:
-        return y is None or tuple(y.shape[1:]) != self.code_shape
-
-    def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Check that examples are codes, or what the autoencoder takes, with a label each."""
-        label, name = y, "y"
-        if isinstance(x, Mapping):
-            if set(x) != {"x", "label"}:
-                raise ValueError(f"`x` holds {', '.join(sorted(x))}, expected x and label.")
-            x, label, name = x["x"], x["label"], "label"
-        if self.autoencoder is not None:
-            self.autoencoder._check_input(x)
-        else:
-            codes.check("x", x, self.code_shape, self.size)
-        if self.classes is None and label is not None:
-            raise ValueError(f"`{name}` is given, expected none: this prior has no `classes`.")
-        if self.classes is not None:
-            if label is None:
-                raise ValueError(f"`y` is None, expected labels: this prior has {self.classes}.")
-            checks.check_labels(name, label, self.classes)
-            checks.check_same_length(**{"x": x, name: label})
-        if sample_weight is not None:
-            checks.check_weights("sample_weight", sample_weight)
-            checks.check_same_length(x=x, sample_weight=sample_weight)
+    def check_codes(self, name, value):
+        codes.check(name, value, self.code_shape, self.size)
 
     # Use.
 
@@ -177,11 +121,6 @@ class CodePrior(Model):
 
     def _log_prob(self, x):
         return -self._nats(self.compute(x, False))
-
-    def _inputs(self, x: Any, labels: Any) -> Any:
-        x, labels = checks.as_array("x", x), checks.as_array("labels", labels)
-        self.check_batch(x, labels, None)
-        return x if labels is None else {"x": x, "label": labels}
 
     def sample(
         self,
@@ -269,11 +208,8 @@ class CodePrior(Model):
         labels = inputs.one_hot(labels, compression.count(data), self.classes)
         return self._decoded(compression.decompress(self._walk(), data, labels, batch_size), decode)
 
-    def _codes_of(self, x):
-        return self._codes(x["x"] if isinstance(x, Mapping) else x)
-
-    def _decoded(self, drawn: np.ndarray, decode: bool) -> np.ndarray:
-        return self.autoencoder.decode(drawn) if self.autoencoder and decode else drawn
+    def _decode(self, codes, batch_size):
+        return self.autoencoder.decode(codes, batch_size)
 
     def _walk(self) -> Walk:
         """Return the walk through the network, compiled once."""

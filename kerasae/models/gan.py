@@ -29,7 +29,7 @@ from keras import ops
 from kerasae import checks, nets
 from kerasae.engine import arguments, calls, noise
 from kerasae.engine.streams import predictions
-from kerasae.models import adversaries, games, inputs
+from kerasae.models import adversaries, averaging, games, inputs
 from kerasae.models.players import Batch, Outcome, Player
 from kerasae.models.sampler import Sampler, diversity
 
@@ -119,7 +119,7 @@ class GAN(Sampler):
             )
         self.gradient_penalty = checks.not_negative("gradient_penalty", gradient_penalty)
         self.penalty = self.objective.penalty if self.gradient_penalty else None
-        self.average = None if average is None else checks.between("average", average, 0, 1)
+        self.average = average
         self.classes = None if classes is None else checks.whole_number("classes", classes, least=2)
         self.latent = checks.one_of("latent", latent, ("normal", "uniform"))
         self.generator = arguments.network("generator", generator)
@@ -129,7 +129,7 @@ class GAN(Sampler):
         )
         if self.penalty is not None:
             adversaries.check_not_normalized("discriminator", discriminator, loss)
-        self._start_average()
+        self.averaged = averaging.start("generator", generator, average)
         self.seed_generator = keras.random.SeedGenerator()
 
     @classmethod
@@ -203,7 +203,8 @@ class GAN(Sampler):
             results = [(whole / k, *rest) for whole, *rest in results]
             results += self.move(batch, "generator")
         if self.averaged is not None:
-            self._update_average()
+            optimizer = self.optimizer["generator"]
+            averaging.update(self.averaged, self.generator, self.average, optimizer)
         return results
 
     def discriminate_batch(self, batch: Batch, training: bool) -> Outcome:

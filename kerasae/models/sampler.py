@@ -1,7 +1,6 @@
 """Generate examples from noise.
 
     x = G(z),  z ~ p(z)                          also on paths from one z to another
-    θ̄ ← δ_t θ̄ + (1 − δ_t) θ                      average of the weights of G
     Σ ‖G(z_i+1) − G(z_i)‖ / Σ ‖x_i+1 − x_i‖      diversity of samples, relative to the data
 
 White, "Sampling generative networks" (2016), for the arcs between two z.
@@ -14,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, interpolation
-from kerasae.engine import graphs, internals, noise
+from kerasae.engine import internals, noise
 from kerasae.engine.streams import predictions
 from kerasae.models import inputs
 from kerasae.models.base import Model
@@ -26,12 +25,11 @@ Tensor = Any
 class Sampler(Model):
     """Base class of models with a network that generates examples from noise.
 
-    A subclass sets these attributes in its constructor, then calls `_start_average`.
+    A subclass sets these attributes in its constructor.
 
     Attributes:
         generator: G, a Keras model from z to x, or from `[z, one-hot label]`.
-        average: δ, or `None`; δ_t = min(δ, (1 + t) / (10 + t)) after t steps.
-        averaged: A copy of G with the weights θ̄, which then generates, or `None`.
+        averaged: A copy of G with averaged weights, which then generates, or `None`.
         code_shape: Shape of z.
         latent: p(z), `"normal"`, N(0, I), or `"uniform"`, from −1 to 1.
         classes: Number of classes, if G takes labels, or `None`.
@@ -39,19 +37,11 @@ class Sampler(Model):
     """
 
     generator: keras.Model
-    average: float | None
     averaged: keras.Model | None
     code_shape: tuple[int, ...]
     latent: str
     classes: int | None
     seed_generator: keras.random.SeedGenerator
-
-    def _start_average(self) -> None:
-        """Copy G if its weights are averaged."""
-        self.averaged = None
-        if self.average is not None:
-            self.averaged = graphs.copied("generator", self.generator)
-            graphs.set_trainable(self.averaged, False)
 
     def input_shape_of_networks(self):
         return self.generator.input_shape
@@ -66,14 +56,6 @@ class Sampler(Model):
     def compute(self, z, training):
         """Return the samples G(z); for a conditional model z is `[z, one-hot label]`."""
         return {"output": self.generator(z, training=training)}
-
-    def _update_average(self) -> None:
-        """Update θ̄ ← δ_t θ̄ + (1 − δ_t) θ."""
-        t = ops.cast(self.optimizer["generator"].iterations, "float32")
-        decay = ops.minimum(self.average, (1 + t) / (10 + t))
-        for mean, weight in zip(self.averaged.weights, self.generator.weights, strict=True):
-            value = decay * ops.cast(mean, "float32") + (1 - decay) * ops.cast(weight, "float32")
-            mean.assign(ops.cast(value, mean.dtype))
 
     def _draw_noise(self, count: int | Tensor, seed: noise.Seed) -> Tensor:
         """Draw z ~ p(z)."""

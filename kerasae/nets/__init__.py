@@ -15,6 +15,7 @@ from kerasae.nets.convolutional import (
     convolutional_encoder,
 )
 from kerasae.nets.dcgan import dcgan_discriminator, dcgan_generator
+from kerasae.nets.levels import residual_mlp, unet
 from kerasae.nets.masked import masked_convolutional
 from kerasae.nets.mlp import mlp, mlp_decoder, mlp_encoder
 
@@ -30,4 +31,6 @@ __all__ = [
     "mlp",
     "mlp_decoder",
     "mlp_encoder",
+    "residual_mlp",
+    "unet",
 ]

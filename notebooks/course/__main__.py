@@ -6,12 +6,14 @@
     python notebooks/course student --output build/student copies without the exercises' solutions
     python notebooks/course slides --output build/slides   slides for the lecture hall
     python notebooks/course calibrate 05 06                claims on three backends, four seeds
-    python notebooks/course list --backend jax             paths of those that CI runs on JAX
+    python notebooks/course list --backend jax             paths of those that CI runs on JAX,
+                                                           the one that takes longest first
 
 Names of notebooks, or how they start, choose some of them.
 """
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -58,6 +60,7 @@ def main() -> int:
     paths = notebooks(options.names)
     if options.command == "list":
         at_home = [p for p in paths if options.backend in (None, LEDGER[p.stem]["backend"])]
+        at_home.sort(key=lambda path: LEDGER[path.stem].get("seconds", math.inf), reverse=True)
         print(*(os.path.relpath(path) for path in at_home))
         return 0
     if options.command == "run":

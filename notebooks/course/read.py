@@ -1,8 +1,9 @@
 """What the course's pages and checks know about its notebooks: read from them, and from the ledger.
 
-`ledger.json` lists the notebooks: which others each needs, the backend on which CI runs it, its
-picture in a few words, and the claims that it must check. A notebook's signature picture is the
-output of the cell with the tag `signature`; the text under it is the picture's caption.
+`ledger.json` lists the notebooks: which others each needs, the backend on which CI runs it and how
+many seconds it takes there, its picture in a few words, and the claims that it must check. A
+notebook's signature picture is the output of the cell with the tag `signature`; the text under it
+is the picture's caption.
 """
 
 import ast

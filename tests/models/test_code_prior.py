@@ -193,7 +193,7 @@ def test_bad_input_is_one_sentence():
     for model in (plain, conditional):
         model.compile()
     cases = [
-        (lambda: plain.fit(CODES, LABELS), "`y` is given, expected none: this prior has no"),
+        (lambda: plain.fit(CODES, LABELS), "`y` is given, expected none: this model has no"),
         (lambda: conditional.fit(CODES), "`y` is None, expected labels"),
         (lambda: conditional.fit({"x": CODES, "y": LABELS}), "`x` holds x, y, expected x and"),
         (lambda: plain.fit(CODES[:, :1]), r"`x` has shape \(64, 1, 3\), expected"),

@@ -1,0 +1,192 @@
+"""Follow the field of a path, from noise to data and back: step by step, batch by batch."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.engine.compiled import reading
+from kerasae.models.path_field import Field
+
+if TYPE_CHECKING:
+    from kerasae.models.path_model import PathModel
+
+Tensor = Any
+
+
+class Solver:
+    """A run of a sampler: the model, the levels, and the labels.
+
+    Args:
+        model: The model, with a `schedule`, `readings` and a network.
+        kind: Name of the solver.
+        steps: Number of steps.
+        labels: One-hot labels, `(n, classes)`, or `None`.
+        guidance: w.
+        batch_size: Number of samples at a time.
+        verbose: If 1, a progress bar is shown.
+        tolerance: Error that an adaptive step may have, of numbers about 1.
+    """
+
+    def __init__(
+        self,
+        model: "PathModel",
+        kind: str,
+        steps: int,
+        labels: np.ndarray | None,
+        guidance: float,
+        batch_size: int,
+        verbose: int = 0,
+        tolerance: float = 1e-3,
+    ) -> None:
+        self.tolerance = tolerance
+        self.model, self.kind, self.guidance = model, kind, guidance
+        self.levels = model.schedule.grid(steps)
+        self.labels, self.batch_size, self.verbose = labels, batch_size, verbose
+
+    def forward(self, noise: np.ndarray, seed: int) -> np.ndarray:
+        """Return what the noise becomes."""
+        return self.adaptive(noise) if self.kind == "adaptive" else self._run(noise, seed)
+
+    def path(self, noise: np.ndarray, seed: int) -> list[np.ndarray]:
+        """Return x̂ at the beginning of each step."""
+        points: list[np.ndarray] = []
+        self._run(noise, seed, points)
+        return points
+
+    def _run(self, noise: np.ndarray, seed: int, points: list | None = None) -> np.ndarray:
+        schedule, levels = self.model.schedule, self.levels
+        x = noise * np.float32(levels[0] if schedule.noise_level else 1.0)
+        bar = keras.utils.Progbar(len(levels) - 1) if self.verbose else None
+        for index, (s, r) in enumerate(itertools.pairwise(levels)):
+            fresh = None
+            if self.kind == "ancestral" and r > 0:
+                fresh = np.random.default_rng([seed, index]).normal(size=x.shape).astype("float32")
+            # At σ = 0 there is no noise left to read.
+            kind = self.kind if r > 0 or not schedule.noise_level else "euler"
+            x, clean = self.step(kind, x, s, r, fresh)
+            if points is not None:
+                points.append(clean)
+            if bar is not None:
+                bar.add(1)
+        return x
+
+    def backward(self, x: np.ndarray) -> np.ndarray:
+        """Return the noise that becomes x."""
+        for s, r in self.backward_levels():
+            x, _ = self.step("heun", x, s, r)
+        schedule = self.model.schedule
+        return x / np.float32(self.levels[0]) if schedule.noise_level else x
+
+    def density(
+        self, x: np.ndarray, directions: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the noise that becomes x, and ∫ div(dx_s/ds) ds on the way there.
+
+        Args:
+            x: Examples, `(n, …)`.
+            directions: v of the estimates vᵀ(∂f/∂x)v, `(n, k, …)`, or `None` for the divergence.
+
+        Returns:
+            Arrays of shape `(n, …)` and `(n, k)`, k = 1 without directions.
+        """
+        gained = np.float32(0)
+        for s, r in self.backward_levels():
+            levels = _number(s), _number(r)
+            given = (x, *([] if directions is None else [directions]))
+            name = "exact_density" if directions is None else "density"
+            x, more = self.batches(name, given, *levels)
+            gained = gained + more
+        return x, gained
+
+    def filled(self, x: np.ndarray, known: np.ndarray, repeats: int, seed: int) -> np.ndarray:
+        """Return x with what is not known drawn anew."""
+        random, levels = np.random.default_rng(seed), self.levels
+
+        def noise() -> np.ndarray:
+            return random.normal(size=x.shape).astype("float32")
+
+        places = [self.model._place(s) for s in levels]
+        point = places[0][0] * x + places[0][1] * noise()
+        point = np.where(known, point, places[0][1] * noise()).astype("float32")
+        for index, (s, r) in enumerate(itertools.pairwise(levels)):
+            (a, b), (c, d) = places[index : index + 2]
+            for repeat in range(repeats):
+                after, _ = self.step("euler", point, s, r)
+                after = np.where(known, c * x + d * noise(), after).astype("float32")
+                if repeat < repeats - 1:  # back to s: x_s = (a/c) x_r + noise
+                    added = np.sqrt(max(b**2 - (a / c * d) ** 2, 0.0))
+                    point = (a / c * after + added * noise()).astype("float32")
+            point = after
+        return point
+
+    def backward_levels(self) -> list[tuple[float, float]]:
+        """Return the levels of each step from data to noise; there is none at σ = 0."""
+        levels = self.levels[::-1][1 if self.model.schedule.noise_level else 0 :]
+        return list(itertools.pairwise(levels))
+
+    def adaptive(self, x: np.ndarray) -> np.ndarray:
+        """Return what x becomes, by steps as long as the tolerance allows.
+
+        Bogacki and Shampine's pair of orders 2 and 3; the worst example of a batch decides.
+        """
+        field, attempt = self.compiled("field"), self.compiled("attempt")
+        found = []
+        for label, point in self.rows(x):
+            s, end = float(self.levels[0]), float(self.levels[-1])
+            length = (end - s) / 10
+            slope, _ = field(label, point, _number(s))
+            while end - s > 1e-6:
+                length = min(length, end - s)
+                after, last, error = attempt(
+                    label, point, slope, _number(s), _number(length), _number(self.tolerance)
+                )
+                error = max(float(ops.convert_to_numpy(error)), 1e-6)
+                if error <= 1:
+                    point, slope, s = after, last, s + length
+                length = length * min(max(0.9 * error ** (-1 / 3), 0.2), 5)
+            found.append(ops.convert_to_numpy(point))
+        return np.concatenate(found)
+
+    def step(
+        self, kind: str, x: np.ndarray, s: float, r: float, fresh: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return x at level r, given x at level s, and x̂ at s."""
+        name = "ancestral" if fresh is not None else "heun" if kind == "heun" else "euler"
+        levels = _number(s), _number(r)
+        return self.batches(name, (x, *([] if fresh is None else [fresh])), *levels)
+
+    def batches(self, name: str, arrays: tuple, *others: Tensor) -> tuple[np.ndarray, ...]:
+        """Return the results of a compiled function over all examples, batch by batch."""
+        run = self.compiled(name)
+        found = []
+        for label, *given in self.rows(*arrays):
+            results = run(label, *given, *others)
+            found.append([np.asarray(ops.convert_to_numpy(each)) for each in results])
+        return tuple(np.concatenate(each) for each in zip(*found, strict=True))
+
+    def rows(self, *arrays: np.ndarray) -> Iterator[list]:
+        """Yield the labels and the arrays batch by batch, as tensors; labels may be `None`."""
+        for begin in range(0, len(arrays[0]), self.batch_size):
+            batch = [each[begin : begin + self.batch_size] for each in self._with_labels(arrays)]
+            yield [None] * (self.labels is None) + [ops.convert_to_tensor(each) for each in batch]
+
+    def _with_labels(self, arrays: tuple) -> tuple:
+        return arrays if self.labels is None else (self.labels, *arrays)
+
+    def compiled(self, name: str) -> Callable:
+        """Return a function of this class that is compiled once for the model."""
+        model, views = self.model, self.model.aside.views
+        key = f"solver {name} {self.guidance}"
+        if key not in views:
+            network = model.network if model.averaged is None else model.averaged
+            field = Field(model, network, self.guidance)
+            views[key] = reading(getattr(field, name), network.variables)
+        return views[key]
+
+
+def _number(value: float) -> Tensor:
+    return ops.convert_to_tensor(np.float32(value))
