@@ -39,9 +39,11 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 NBVAL := -p no:python -p no:cacheprovider --nbval-lax --nbval-current-env \
-	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 -n 2 --dist loadscope --durations=20
+	--nbval-cell-timeout=180 --nbval-kernel-startup-timeout=120 --durations=20 \
+	-n 2 --dist loadscope --no-loadscope-reorder
 
-NOTEBOOKS ?= notebooks
+# The longest first, so that no worker is left with one at the end.
+NOTEBOOKS ?= $(shell $(BIN)/python notebooks/course list)
 # A unit test that is at home on other backends is left out, but by `test-all`.
 SELECTION ?= --ci
 

@@ -1,5 +1,6 @@
 """What CI runs: one definition, and each test and each notebook in it somewhere."""
 
+import math
 import re
 import subprocess
 import sys
@@ -53,3 +54,6 @@ def test_each_notebook_has_one_backend_and_all_have_some():
     paths = sorted(path for listed in found.values() for path in listed)
     assert paths == sorted(f"notebooks/{name}.ipynb" for name in read.LEDGER)
     assert min(len(listed) for listed in found.values()) >= 5
+    for listed in found.values():
+        seconds = [read.LEDGER[Path(path).stem].get("seconds", math.inf) for path in listed]
+        assert seconds == sorted(seconds, reverse=True)
