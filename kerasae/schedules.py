@@ -55,6 +55,10 @@ class Schedule:
         """Return the level of b / a = σ."""
         raise NotImplementedError(f"{type(self).__name__} has no `at`.")
 
+    def integral(self, first: Tensor, last: Tensor, s: Tensor, r: Tensor) -> Tensor:
+        """Return the integral from s to r of what has the values `first` and `last` there."""
+        return (r - s) * (first + last) / 2
+
     def seen(self, s: Tensor) -> Pair:
         """Return what the network sees: the factor of x_s, and a number for the level."""
         return ops.ones_like(s), s
@@ -82,6 +86,10 @@ class NoiseLevels(Schedule):
 
     def at(self, sigma):
         return sigma
+
+    def integral(self, first, last, s, r):
+        # Over log σ: at large σ the divergence tends to d/σ.
+        return ops.log(r / s) * (s * first + r * last) / 2
 
     def seen(self, s):
         # x_σ has the variance 1 + σ².

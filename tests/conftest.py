@@ -24,8 +24,19 @@ def pytest_addoption(parser):
     parser.addoption("--ci", action="store_true", help="leave out tests at home elsewhere")
 
 
+# With tests of ten seconds and more: they start first, so that no worker is left with one at the end.
+LONGEST = (
+    "test_scale_out.py",
+    "test_published.py",
+    "test_zoo.py",
+    "test_gan.py",
+    "test_adversarial.py",
+)
+
+
 def pytest_collection_modifyitems(config, items):
     """Select what CI runs on this backend: tests without a home, and those at home here."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     away = set()
     for item in items:
         if home := item.get_closest_marker("home"):

@@ -5,6 +5,8 @@ Euler         x_r = a(r) x̂ + b(r) ε̂                   DDIM's step
 Heun          x_r = x_s + (r − s) ½ (f(x_s, s) + f(y, r)),  y = x_s + (r − s) f(x_s, s)
 ancestral     x_r = x̂ + r²/s ε̂ + r √(1 − r²/s²) z,  z ~ N(0, I)          for noise levels
 guidance      the network's output without a label, plus w times what the label adds
+
+A condition is a tuple: a one-hot label or `None`, and w where it is not 1.
 """
 
 import math
@@ -27,89 +29,88 @@ class Field:
     Args:
         model: The model.
         network: Its network, or the one with averaged weights.
-        guidance: w.
     """
 
-    def __init__(self, model: "PathModel", network: keras.Model, guidance: float) -> None:
-        self.model, self.network, self.guidance = model, network, guidance
+    def __init__(self, model: "PathModel", network: keras.Model) -> None:
+        self.model, self.network = model, network
 
-    def readings(self, label: Tensor | None, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    def readings(self, condition: tuple, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return x̂ and ε̂."""
         model, s = self.model, ops.reshape(s, (-1, *[1] * (len(x.shape) - 1)))
-        if label is None or self.guidance == 1:
-            output = model._output(self.network, x, s, label)
-        else:
-            output = model._output(self.network, x, s, ops.zeros_like(label))
-            if self.guidance:
-                guided = model._output(self.network, x, s, label)
-                output = output + self.guidance * (guided - output)
+        label, *guidance = condition
+        output = model._output(self.network, x, s, label)
+        if guidance:
+            without = model._output(self.network, x, s, ops.zeros_like(label))
+            output = without + guidance[0] * (output - without)
         return model.readings(x, s, output)
 
-    def field(self, label: Tensor | None, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    def field(self, condition: tuple, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return dx_s/ds, and x̂."""
-        clean, noise = self.readings(label, x, s)
+        clean, noise = self.readings(condition, x, s)
         a, b = self.model.schedule.slopes(s)
         return a * clean + b * noise, clean
 
-    def euler(self, label, x, s, r):
+    def euler(self, condition, x, s, r):
         """Return x_r and x̂."""
-        clean, noise = self.readings(label, x, s)
+        clean, noise = self.readings(condition, x, s)
         a, b = self.model.schedule.place(r)
         return a * clean + b * noise, clean
 
-    def ancestral(self, label, x, fresh, s, r):
+    def ancestral(self, condition, x, fresh, s, r):
         """Return x_r ~ p(x_r|x_s, x = x̂), and x̂."""
-        clean, noise = self.readings(label, x, s)
+        clean, noise = self.readings(condition, x, s)
         kept, new = ancestral(s, r)
         return clean + kept * noise + new * fresh, clean
 
-    def heun(self, label, x, s, r):
+    def heun(self, condition, x, s, r):
         """Return x_r and x̂."""
-        slope, clean = self.field(label, x, s)
+        slope, clean = self.field(condition, x, s)
         y = x + (r - s) * slope
-        again, _ = self.field(label, y, r)
+        again, _ = self.field(condition, y, r)
         return x + (r - s) * (slope + again) / 2, clean
 
-    def attempt(self, label, x, first, s, length, tolerance):
+    def attempt(self, condition, x, first, s, length, tolerance):
         """Return x after a step of Bogacki and Shampine's, the field there, and the error.
 
         The error is relative to the tolerance: the root of the mean square over an example's
         numbers, of the worst example.
         """
-        second, _ = self.field(label, x + length / 2 * first, s + length / 2)
-        third, _ = self.field(label, x + 3 * length / 4 * second, s + 3 * length / 4)
+        second, _ = self.field(condition, x + length / 2 * first, s + length / 2)
+        third, _ = self.field(condition, x + 3 * length / 4 * second, s + 3 * length / 4)
         after = x + length * (2 * first + 3 * second + 4 * third) / 9
-        last, _ = self.field(label, after, s + length)
+        last, _ = self.field(condition, after, s + length)
         error = length * (-5 * first / 72 + second / 12 + third / 9 - last / 8)
         error = error / (tolerance * (1 + ops.maximum(ops.abs(x), ops.abs(after))))
         axes = tuple(range(1, len(x.shape)))
         return after, last, ops.max(ops.sqrt(ops.mean(ops.square(error), axis=axes)))
 
-    def density(self, label, x, directions, s, r):
+    def density(self, condition, x, directions, s, r):
         """Return x_r by Heun's step, and vᵀ∫(∂f/∂x)v for each direction v, `(n, k)`."""
-        slope, first = self.divergence(label, x, directions, s)
-        again, second = self.divergence(label, x + (r - s) * slope, directions, r)
-        return x + (r - s) * (slope + again) / 2, (r - s) * (first + second) / 2
+        slope, first = self.divergence(condition, x, directions, s)
+        again, second = self.divergence(condition, x + (r - s) * slope, directions, r)
+        gained = self.model.schedule.integral(first, second, s, r)
+        return x + (r - s) * (slope + again) / 2, gained
 
-    def exact_density(self, label, x, s, r):
+    def exact_density(self, condition, x, s, r):
         """Return x_r by Heun's step, and the integral of the divergence, `(n, 1)`."""
         size = math.prod(x.shape[1:])
         axes = ops.reshape(ops.eye(size), (1, size, *x.shape[1:]))
         axes = ops.repeat(axes, ops.shape(x)[0], axis=0)
-        x, parts = self.density(label, x, axes, s, r)
+        x, parts = self.density(condition, x, axes, s, r)
         return x, ops.sum(parts, axis=1, keepdims=True)
 
-    def divergence(self, label, x, directions, s):
+    def divergence(self, condition, x, directions, s):
         """Return the field, and vᵀ(∂f/∂x)v for each direction v, `(n, k, …)`."""
         count = directions.shape[1]
 
         def repeated(value):
-            return None if value is None else ops.repeat(value, count, axis=0)
+            return value if value is None else ops.repeat(value, count, axis=0)
 
-        labels = repeated(label)
+        label, *guidance = condition
+        condition = repeated(label), *guidance
         flat = ops.reshape(directions, (-1, *x.shape[1:]))
         value, moved = derivatives.directional(
-            lambda x: self.field(labels, x, s)[0], repeated(x), flat
+            lambda x: self.field(condition, x, s)[0], repeated(x), flat
         )
         products = ops.sum(flat * moved, axis=tuple(range(1, len(x.shape))))
         field = ops.reshape(value, (-1, *directions.shape[1:]))[:, 0]

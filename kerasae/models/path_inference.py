@@ -27,7 +27,7 @@ class PathInference(PathSampler):
         self,
         x: Any,
         labels: Any = None,
-        steps: int = 40,
+        steps: int = 100,
         probes: int | None = None,
         errors: bool = False,
         seed: int = 0,

@@ -135,21 +135,21 @@ class Solver:
         """
         field, attempt = self.compiled("field"), self.compiled("attempt")
         found = []
-        for label, point in self.rows(x):
+        for condition, point in self.rows(x):
             s, end = float(self.levels[0]), float(self.levels[-1])
             length = (end - s) / 10
-            slope, _ = field(label, point, _number(s))
+            slope, _ = field(condition, point, _number(s))
             while end - s > 1e-6:
                 length = min(length, end - s)
                 after, last, error = attempt(
-                    label, point, slope, _number(s), _number(length), _number(self.tolerance)
+                    condition, point, slope, _number(s), _number(length), _number(self.tolerance)
                 )
                 error = max(float(ops.convert_to_numpy(error)), 1e-6)
                 if error <= 1:
                     point, slope, s = after, last, s + length
                 length = length * min(max(0.9 * error ** (-1 / 3), 0.2), 5)
             found.append(ops.convert_to_numpy(point))
-        return np.concatenate(found)
+        return np.concatenate(found)[: len(x)]
 
     def step(
         self, kind: str, x: np.ndarray, s: float, r: float, fresh: np.ndarray | None = None
@@ -163,27 +163,33 @@ class Solver:
         """Return the results of a compiled function over all examples, batch by batch."""
         run = self.compiled(name)
         found = []
-        for label, *given in self.rows(*arrays):
-            results = run(label, *given, *others)
+        for condition, *given in self.rows(*arrays):
+            results = run(condition, *given, *others)
             found.append([np.asarray(ops.convert_to_numpy(each)) for each in results])
-        return tuple(np.concatenate(each) for each in zip(*found, strict=True))
+        count = len(arrays[0])
+        return tuple(np.concatenate(each)[:count] for each in zip(*found, strict=True))
 
     def rows(self, *arrays: np.ndarray) -> Iterator[list]:
-        """Yield the labels and the arrays batch by batch, as tensors; labels may be `None`."""
-        for begin in range(0, len(arrays[0]), self.batch_size):
-            batch = [each[begin : begin + self.batch_size] for each in self._with_labels(arrays)]
-            yield [None] * (self.labels is None) + [ops.convert_to_tensor(each) for each in batch]
+        """Yield the condition and the arrays batch by batch, as tensors.
 
-    def _with_labels(self, arrays: tuple) -> tuple:
-        return arrays if self.labels is None else (self.labels, *arrays)
+        The last of several batches is filled up with its last example: a function is compiled for
+        each size.
+        """
+        size = min(self.batch_size, len(arrays[0]))
+        for begin in range(0, len(arrays[0]), size):
+            index = np.minimum(np.arange(begin, begin + size), len(arrays[0]) - 1)
+            condition = [None if self.labels is None else ops.convert_to_tensor(self.labels[index])]
+            if self.guidance != 1:
+                condition.append(_number(self.guidance))
+            yield [tuple(condition), *[ops.convert_to_tensor(each[index]) for each in arrays]]
 
     def compiled(self, name: str) -> Callable:
         """Return a function of this class that is compiled once for the model."""
         model, views = self.model, self.model.aside.views
-        key = f"solver {name} {self.guidance}"
+        key = f"solver {name}"
         if key not in views:
             network = model.network if model.averaged is None else model.averaged
-            field = Field(model, network, self.guidance)
+            field = Field(model, network)
             views[key] = reading(getattr(field, name), network.variables)
         return views[key]
 

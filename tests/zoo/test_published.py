@@ -188,14 +188,18 @@ def test_training_in_phases_has_a_curve_for_each(tmp_path):
     assert curves == {"pretraining, phase 1": 2, "pretraining, phase 2": 2} and work.seconds > 0
 
 
-# Each on one backend, such that all three have as much to do: what they show is the same.
+# What they show is the same on each backend: on one, where they are quick.
 HOMES = {
-    "tensorflow": ("linear_is_pca", "deep_autoencoder", "stacked_denoising", "vae_of_keras"),
-    "jax": ("identity_8_3_8", "few_labels", "binary_codes_for_search", "vae_of_pytorch"),
+    "tensorflow": ("stacked_denoising", "score_of_a_normal"),
+    "jax": ("identity_8_3_8", "binary_codes_for_search"),
     "torch": (
-        "score_of_a_normal",
+        "linear_is_pca",
+        "deep_autoencoder",
+        "few_labels",
         "regularized_autoencoders",
         "importance_weighting",
+        "vae_of_keras",
+        "vae_of_pytorch",
         "quadrants_of_pyro",
         "vector_quantization_of_keras",
     ),

@@ -87,10 +87,15 @@ def test_outputs_are_those_of_the_backend_that_made_it(preset):
     assert np.std(expected) > 1e-3  # they say something
 
 
+def home(turn, preset):
+    """All in turn, but JAX takes twice as long as others to draw number after number."""
+    return "torch" if preset.model == "CodePrior" else BACKENDS[turn % 3]
+
+
 @pytest.mark.parametrize(
     "preset",
     [
-        pytest.param(preset, marks=pytest.mark.home(BACKENDS[turn % 3]), id=preset.name)
+        pytest.param(preset, marks=pytest.mark.home(home(turn, preset)), id=preset.name)
         for turn, preset in enumerate(PRESETS)
     ],
 )

@@ -48,7 +48,7 @@ def few_labels(work: Work) -> dict[str, float]:
     6.8; ten times the contraction, or a third layer, was now better and now worse.
     """
     train, pretraining = work.train, work.amount(8, 20)
-    x = train.x[: work.amount(12_000, 60_000)]
+    x = train.x[: work.amount(5000, 60_000)]
 
     def autoencoder():
         units = (work.amount(300, 1000),) * 2

@@ -35,7 +35,7 @@ def importance_weighting(work: Work) -> dict[str, float]:
     """
     train = work.train.x[: work.amount(1500, 60_000)]
     test = binarised(work.test.x[: work.amount(100, 1000)], 0)
-    epochs, batch_size, units = work.amount(8, 5), 20, work.amount(100, 200)
+    epochs, batch_size, units = 5, 20, work.amount(100, 200)
     ours, sheets = {}, {}
     for k in (1, 5, 50):
 
