@@ -24,7 +24,7 @@ def pytest_addoption(parser):
     parser.addoption("--ci", action="store_true", help="leave out tests at home elsewhere")
 
 
-# With tests of ten seconds and more: they start first, so that no worker is left with one at the end.
+# Here are the tests of ten seconds and more. They start first, so that no worker is left with one.
 LONGEST = (
     "test_scale_out.py",
     "test_published.py",
