@@ -66,6 +66,8 @@ class Diffusion(PathInference):
         drop: Share of the labels that training leaves out, for guidance.
         average: δ of averaged weights, which then generate, or `None`.
         standardize: If False, data are taken as they are.
+        interval: Range of the data, to which generated examples are clipped, such as (0, 1) for
+            images; or `None`.
 
     Example:
 
@@ -93,11 +95,20 @@ class Diffusion(PathInference):
         drop: float = 0.1,
         average: float | None = None,
         standardize: bool = True,
+        interval: tuple[float, float] | None = None,
         **kwargs,
     ) -> None:
         schedule = schedules.get("schedule", schedule, SCHEDULES)
         super().__init__(
-            network, schedule, autoencoder, classes, drop, average, standardize, **kwargs
+            network,
+            schedule,
+            autoencoder,
+            classes,
+            drop,
+            average,
+            standardize,
+            interval,
+            **kwargs,
         )
         self.predicts = checks.one_of("predicts", predicts, tuple(WEIGHTS))
         self.weight = checks.one_of("weight", weight or predicts, tuple(WEIGHTS))

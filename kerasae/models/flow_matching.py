@@ -50,6 +50,8 @@ class FlowMatching(PathInference):
         average: δ of averaged weights, which then generate, or `None`.
         standardize: If True, data are shifted and scaled to the mean 0 and the deviation 1; `None`
             for that if there is no `source`.
+        interval: Range of the data, to which generated examples are clipped, such as (0, 1) for
+            images; or `None`.
 
     Example:
 
@@ -78,6 +80,7 @@ class FlowMatching(PathInference):
         drop: float = 0.1,
         average: float | None = None,
         standardize: bool | None = None,
+        interval: tuple[float, float] | None = None,
         **kwargs,
     ) -> None:
         schedule = schedules.get("schedule", schedule, SCHEDULES)
@@ -89,6 +92,7 @@ class FlowMatching(PathInference):
             drop,
             average,
             source is None if standardize is None else standardize,
+            interval,
             **kwargs,
         )
         self.pairs = checks.one_of("pairs", pairs, ("independent", "optimal"))

@@ -39,6 +39,7 @@ class PathModel(OverCodes):
         average: δ, the share that a step keeps of the averaged weights, which then generate; or
             `None` for the last weights.
         standardize: If True, data are shifted and scaled to the mean 0 and the deviation 1.
+        interval: Range of the data, to which generated examples are clipped, or `None`.
     """
 
     loss_is = "the loss is the error of the network's aim"
@@ -52,6 +53,7 @@ class PathModel(OverCodes):
         drop: float,
         average: float | None,
         standardize: bool,
+        interval: tuple[float, float] | None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,6 +62,11 @@ class PathModel(OverCodes):
         self.code_shape = path_networks.shape_of(network, self.classes)
         self.drop, self.average = checks.fraction("drop", drop), average
         self.standardize = checks.flag("standardize", standardize)
+        self.interval = None if interval is None else checks.interval("interval", interval)
+        if interval is not None and autoencoder is not None:
+            raise ValueError(
+                f"`interval` is {interval}, expected none: the autoencoder's decoder has a range."
+            )
         if autoencoder is not None:
             path_networks.check_autoencoder(autoencoder, self.code_shape)
         self._fix(autoencoder)

@@ -126,6 +126,8 @@ class PathSampler(PathModel):
     def _shown(self, x: np.ndarray, decode: bool, batch_size: int) -> np.ndarray:
         """Return points of the path's end in the data's own units, decoded."""
         x = x * ops.convert_to_numpy(self.scale) + ops.convert_to_numpy(self.center)
+        if self.interval is not None:
+            x = x.clip(*self.interval)
         return self._decoded(x.astype("float32"), decode, batch_size)
 
     def to_noise(

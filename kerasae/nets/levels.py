@@ -71,6 +71,7 @@ def unet(
     blocks: int = 1,
     classes: int | None = None,
     embedding: int = 64,
+    patch: int = 1,
 ) -> keras.Model:
     """Return a small U-Net of an image and its level of noise.
 
@@ -79,12 +80,13 @@ def unet(
     doubled.
 
     Args:
-        shape: Height, width and channels; the sides must be divisible by 2 for each resolution
-            after the first.
+        shape: Height, width and channels; the sides must be divisible by `patch`, and by 2 for
+            each resolution after the first.
         filters: Channels of each resolution, the full one first; multiples of 4.
         blocks: Number of blocks of a resolution on each way.
         classes: Number of classes, if the network also takes a one-hot label.
         embedding: Numbers that stand for the level and the class.
+        patch: Side of the squares of pixels that the network takes as one place: 2 costs a quarter.
 
     Example:
 
@@ -92,12 +94,14 @@ def unet(
     (None, 28, 28, 1)
     """
     filters = checks.sizes("filters", filters)
-    sizes.smallest_map("shape", shape, (2,) * (len(filters) - 1))
+    patch = checks.whole_number("patch", patch)
+    sizes.smallest_map("shape", shape, (patch,) + (2,) * (len(filters) - 1))
     if not filters or any(channels % 4 for channels in filters):
         raise ValueError(f"`filters` is {filters}, expected multiples of 4.")
     blocks = checks.whole_number("blocks", blocks)
     x, inputs, embedded = _inputs(sizes.shape("shape", shape), classes, embedding)
-    h = layers.Conv2D(filters[0], 3, padding="same")(x)
+    # Of patches, kernels overlap the neighbours by a pixel.
+    h = layers.Conv2D(filters[0], patch + 2, patch, "same")(x)
     kept = [h]
     for index, channels in enumerate(filters):
         if index:
@@ -114,9 +118,14 @@ def unet(
             h = layers.UpSampling2D(2)(h)
             h = layers.Conv2D(filters[index - 1], 3, padding="same")(h)
     h = layers.Activation("swish")(layers.GroupNormalization(4)(h))
+    channels = patch**2 * shape[-1]
     output = layers.Conv2D(
-        shape[-1], 3, padding="same", kernel_initializer="zeros", dtype="float32"
+        channels, 3, padding="same", kernel_initializer="zeros", dtype="float32"
     )(h)
+    if patch > 1:
+        height, width = (side // patch for side in shape[:2])
+        output = layers.Reshape((height, width, patch, patch, shape[-1]))(output)
+        output = layers.Reshape(shape)(layers.Permute((1, 3, 2, 4, 5))(output))
     return keras.Model(inputs, output, name="unet")
 
 

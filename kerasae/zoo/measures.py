@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasae import quantizers
+from kerasae import datasets, quantizers
 from kerasae.datasets import Split
-from kerasae.evaluation import networks, reconstruction
+from kerasae.evaluation import copies, networks, reconstruction
 from kerasae.evaluation.samples import energy_distance, frechet_distance
 from kerasae.probability.priors import StandardNormal
 from kerasae.zoo.catalogue import Measured
@@ -56,12 +56,30 @@ def prior_distance(model: Any, test: Split) -> Measured:
     return Measured(float(energy_distance(model.encode(test.x), samples)), 0.005)
 
 
-def frechet(network: str) -> Callable[[Any, Split], Measured]:
+def frechet(network: str, **options: Any) -> Callable[[Any, Split], Measured]:
     """Return the measure of the Fréchet distance of samples to test images, in fixed features."""
 
     def measure(model: Any, test: Split) -> Measured:
-        samples = drawn(model, len(test))
+        samples = drawn(model, len(test), **options)
         return _share(frechet_distance(samples, test.x, network), 0.05)
+
+    return measure
+
+
+def right_class(**options: Any) -> Callable[[Any, Split], Measured]:
+    """Return the measure of how many samples have the class that was asked for.
+
+    The judge is the majority of the five nearest of 10,000 training images. It is right for 93 % of
+    the test images.
+    """
+
+    def measure(model: Any, test: Split) -> Measured:
+        samples = drawn(model, len(test), **options)
+        train = datasets.load("strokes", train=10_000)[0]
+        found = train.y[copies.nearest(samples, train.x, 5)[0]]
+        votes = (found[..., None] == np.arange(model.classes)).sum(axis=1)
+        asked = np.arange(len(samples)) % model.classes
+        return _share((votes.argmax(axis=1) == asked).mean(), 0.01)
 
     return measure
 
@@ -97,11 +115,12 @@ def smile_correlation(model: Any, test: Split) -> Measured:
     return Measured(float(np.corrcoef(read, test.factors["smile"])[0, 1]), 0.01)
 
 
-def drawn(model: Any, count: int, seed: int = 0) -> np.ndarray:
+def drawn(model: Any, count: int, seed: int = 0, **options: Any) -> np.ndarray:
     """Draw samples; if the prior is simple, z is the same on every backend."""
     random = np.random.default_rng(seed)
     if hasattr(model, "generate"):
-        return model.generate(random.normal(size=(count, *model.code_shape)).astype("float32"))
+        noise = random.normal(size=(count, *model.code_shape)).astype("float32")
+        return model.generate(noise, **options)
     if type(getattr(model, "prior", None)) is StandardNormal:
         shape = (count, *model.decoder.input_shape[1:])
         return model.decode(random.normal(size=shape).astype("float32"))

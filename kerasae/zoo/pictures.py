@@ -107,6 +107,35 @@ def attributes(model: Any, test: Split) -> "Figure":
     return plots.image_rows(rows, size=1.0)
 
 
+def film(model: Any, test: Split) -> "Figure":
+    """From noise to images: what the network takes for the image at each step, left to right."""
+    noise = np.random.default_rng(3).normal(size=(8, *model.code_shape)).astype("float32")
+    path = model.generate(noise, steps=12, path=True).clip(0, 1)
+    return plots.image_sheet(path.reshape(-1, *path.shape[2:]), columns=12, size=0.6)
+
+
+def completed(model: Any, test: Split) -> "Figure":
+    """The upper halves of images, and several completions of each."""
+    x = one_of_each(test)
+    known = np.arange(x.shape[1])[:, None, None] < x.shape[1] // 2
+    labels = np.arange(10)
+    rows = {
+        f"completion {index + 1}": model.inpaint(x, known, labels, steps=20, repeats=2, seed=index)
+        for index in range(3)
+    }
+    return plots.image_rows({"known": np.where(known, x, 0.0), **rows, "the image": x})
+
+
+def interpolated(model: Any, test: Split) -> "Figure":
+    """On the way from some images to others of their class, between the ends' noises."""
+    rows = [np.flatnonzero(test.y == label)[:2] for label in range(6)]
+    starts, ends = zip(*rows, strict=True)
+    path = model.interpolate(
+        test.x[list(starts)], test.x[list(ends)], 10, labels=np.arange(len(rows))
+    )
+    return plots.image_sheet(path.reshape(-1, *path.shape[2:]), columns=10, size=0.6)
+
+
 def interpolations(model: Any, test: Split) -> "Figure":
     """On the way from some z to others."""
     z = np.random.default_rng(1).normal(size=(2, 4, *model.code_shape)).astype("float32")

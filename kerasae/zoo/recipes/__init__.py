@@ -6,11 +6,11 @@ and pictures. `python -m kerasae train NAME` runs one.
 
 from kerasae import checks
 from kerasae.datasets.load import DIGITS
-from kerasae.zoo.recipes import deterministic, discrete, games, variational
+from kerasae.zoo.recipes import deterministic, discrete, games, paths, variational
 from kerasae.zoo.recipes.recipe import RECIPES, adam
 from kerasae.zoo.training import Recipe
 
-__all__ = ["RECIPES", "adam", "deterministic", "discrete", "find", "games", "variational"]
+__all__ = ["RECIPES", "adam", "deterministic", "discrete", "find", "games", "paths", "variational"]
 
 
 def find(name: str, dataset: str | None = None) -> tuple[Recipe, str, str]:
