@@ -100,13 +100,28 @@ class PathModel(OverCodes):
         return start
 
     def compute(self, x, training):
+        """Return x̂ of drawn noise in training; else of x itself, as if it had the middle level."""
         codes, label = self._read(x)
-        x = self._standard(codes)
+        found = {"codes": codes, "label": label, "x": self._standard(codes)}
+        if training:
+            return found | self._drawn(found, training)
+        s = self.schedule.draw(ops.full([1] * (1 + len(self.code_shape)), 0.5))
+        point = self.schedule.place(s)[0] * found["x"]
+        clean, _ = self.readings(point, s, self._output(self.network, point, s, label))
+        return found | {"output": self._restored(clean)}
+
+    def terms(self, x, y, found):
+        if "error" not in found:
+            found |= self._drawn(found, False)
+        return {self.parts[0]: found["error"]}
+
+    def _drawn(self, found: dict[str, Any], training: bool) -> dict[str, Tensor]:
+        """Draw a point of each example's path; return the error there, and x̂ as the output."""
+        x, label = found["x"], found["label"]
         seed, count = self.noise(training), ops.shape(x)[0]
         start = self.paired(self.draw_start((count, *self.code_shape), seed), x)
         seed = noise.derived_seed(seed)
-        u = noise.uniform((count, *[1] * len(self.code_shape)), seed)
-        s = self.schedule.draw(u)
+        s = self.schedule.draw(noise.uniform((count, *[1] * len(self.code_shape)), seed))
         if label is not None and training and self.drop:
             kept = noise.uniform((count, 1), noise.derived_seed(seed)) >= self.drop
             label = label * ops.cast(kept, label.dtype)
@@ -116,16 +131,11 @@ class PathModel(OverCodes):
         aim, weight = self.aim(x, start, s)
         error = ops.square(output - aim)
         error = error if weight is None else weight * error
-        axes = tuple(range(1, len(x.shape)))
         clean, _ = self.readings(point, s, output)
         return {
-            "codes": codes,
-            "error": ops.mean(error, axis=axes),
+            "error": ops.mean(error, axis=tuple(range(1, len(x.shape)))),
             "output": self._restored(clean),
         }
-
-    def terms(self, x, y, found):
-        return {self.parts[0]: found["error"]}
 
     def _output(self, network, x, s, label, training=False):
         """Return the network's output for x at level s, `(n, 1, …)` or `(1, 1, …)`."""
@@ -161,36 +171,39 @@ class PathModel(OverCodes):
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """Train as `keras.Model.fit` does; arrays are encoded once, before the first step."""
-        x, y = checks.as_array("x", x), checks.as_array("y", y)
-        if checks.is_array(x) or isinstance(x, Mapping):
-            self.check_batch(x, y, kwargs.get("sample_weight"))
-            x, y = self._once(x, y)
-            if validation_data is not None:
-                valid_x, valid_y, weights = keras.utils.unpack_x_y_sample_weight(validation_data)
-                if checks.is_array(valid_x := checks.as_array("x", valid_x)) or isinstance(
-                    valid_x, Mapping
-                ):
-                    self.check_batch(valid_x, checks.as_array("y", valid_y), weights)
-                    valid = self._once(valid_x, valid_y)
-                    validation_data = valid if weights is None else (*valid, weights)
+        if _is_whole(x := _as_arrays(x)):
+            x, y = self.encoded(x, y)
             if not self.started:
-                self.start(x[CODE] if isinstance(x, Mapping) else x)
+                self.start(self._codes_in(x))
         elif x is not None and not self.started:
             batch, x = arguments.first_batch(x)
             first, *_ = keras.utils.unpack_x_y_sample_weight(batch)
             self.start(self.view("_codes_of")(first, 256))
+        if validation_data is not None:
+            valid, *rest = keras.utils.unpack_x_y_sample_weight(validation_data)
+            if _is_whole(valid := _as_arrays(valid)):
+                labels, weights = rest
+                validation_data = (*self.encoded(valid, labels), weights)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
-    def _once(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Return examples as codes with their labels."""
+    def encoded(self, x: Any, y: Any = None) -> tuple[Any, Any]:
+        """Return examples as `fit` takes them after encoding: codes by name, with their labels.
+
+        Without an autoencoder they are returned as they are.
+        """
         named = isinstance(x, Mapping)
+        if not named:
+            x, y = checks.as_array("x", x), checks.as_array("y", y)
+        self.check_batch(x, y, None)
         if self.autoencoder is None or (named and CODE in x):
             return x, y
-        codes = self.view("_codes_of")(x["x"] if named else x, 256)
-        label = x["label"] if named else y
-        if self.classes is None:
-            return {CODE: codes}, None
-        return {CODE: codes, "label": label}, None
+        codes = {CODE: self.view("_codes_of")(x["x"] if named else x, 256)}
+        return codes if self.classes is None else codes | {
+            "label": x["label"] if named else y
+        }, None
+
+    def _codes_in(self, x: Any) -> Any:
+        return x.get(CODE, x.get("x")) if isinstance(x, Mapping) else x
 
     @property
     def started(self) -> bool:
@@ -209,3 +222,12 @@ class PathModel(OverCodes):
         self.center.assign(center.astype("float32"))
         self.scale.assign(scale if scale > 0 else 1.0)
         self.is_started.assign(1.0)
+
+
+def _as_arrays(x: Any) -> Any:
+    return x if isinstance(x, Mapping) else checks.as_array("x", x)
+
+
+def _is_whole(x: Any) -> bool:
+    """Return whether all examples are here, in arrays, and not in a stream."""
+    return isinstance(x, Mapping) or checks.is_array(x)

@@ -58,7 +58,8 @@ class PathSampler(PathModel):
 
     def _seed(self, seed: int | None) -> int:
         if checks.seed("seed", seed) is None:
-            return ops.convert_to_numpy(self.seed_generator.next()).tolist()[0]
+            state = ops.convert_to_numpy(self.seed_generator.next()).tolist()
+            return int(np.random.default_rng(state).integers(2**31))
         return seed
 
     def generate(

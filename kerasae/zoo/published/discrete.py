@@ -29,7 +29,8 @@ def vector_quantization_of_keras(work: Work) -> dict[str, float]:
     """Keras's example of a vector-quantized autoencoder, and of a prior for its codes.
 
     The codebook starts from random numbers there, so some of the codewords are never used; the
-    share of the others stands below. How many nats a prior needs depends on it: log K of the used ones at most.
+    share of the others stands below. How many nats a prior needs depends on it: log K of the used
+    ones at most.
     """
     train = work.train.x[: work.amount(3000, 60_000)] - np.float32(0.5)
     variance, epochs = float(train.var()), work.amount(2, 30)

@@ -1,7 +1,12 @@
 """Recipes of paths from noise to data: flow matching of pixels, diffusion of codes."""
 
+from typing import Any
+
+import keras
+
 from kerasae import Autoencoder, CodePrior, Diffusion, FlowMatching, nets
 from kerasae.datasets import Split
+from kerasae.training.resume import resumable_fit
 from kerasae.zoo import measures, pictures
 from kerasae.zoo.recipes.discrete import labelled
 from kerasae.zoo.recipes.recipe import adam, recipe
@@ -9,6 +14,15 @@ from kerasae.zoo.training import Budget
 
 LIPMAN = 'Lipman et al., "Flow matching for generative modeling" (2023)'
 ROMBACH = 'Rombach et al., "High-resolution image synthesis with latent diffusion models" (2022)'
+
+
+def encoded_once(
+    model: Diffusion, x: Any, y: None, *, validation_data: tuple, **options
+) -> keras.callbacks.History:
+    """Encode all images, then train on their codes."""
+    x, validation = (model.encoded(each)[0] for each in (x, validation_data[0]))
+    model.start(x["code"])
+    return resumable_fit(model, x, validation_data=(validation,), **options)
 
 
 @recipe(
@@ -45,6 +59,7 @@ def flow(train: Split, steps: int) -> FlowMatching:
         "interpolations": pictures.interpolated,
     },
     inputs=labelled,
+    fit=encoded_once,
     full=Budget(60_000, 400),
     batch_size=256,
 )
@@ -66,6 +81,7 @@ def latent_diffusion_strokes(train: Split, steps: int) -> Diffusion:
         "Fréchet distance of samples": measures.frechet("faces", solver="heun", steps=10),
     },
     pictures={"samples": pictures.samples, "film": pictures.film},
+    fit=encoded_once,
     full=Budget(12_000, 60),
     fast=Budget(2000, 3),
 )
