@@ -60,7 +60,7 @@ def flow(train: Split, steps: int) -> FlowMatching:
     },
     inputs=labelled,
     fit=encoded_once,
-    full=Budget(60_000, 400),
+    full=Budget(60_000, 150),
     batch_size=256,
 )
 def latent_diffusion_strokes(train: Split, steps: int) -> Diffusion:
@@ -82,7 +82,7 @@ def latent_diffusion_strokes(train: Split, steps: int) -> Diffusion:
     },
     pictures={"samples": pictures.samples, "film": pictures.film},
     fit=encoded_once,
-    full=Budget(12_000, 60),
+    full=Budget(12_000, 30),
     fast=Budget(2000, 3),
 )
 def latent_diffusion_faces(train: Split, steps: int) -> Diffusion:
