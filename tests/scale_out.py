@@ -31,6 +31,7 @@ KINDS = (
     "semi_supervised",
     "quantized",
     "prior",
+    "diffusion",
 )
 
 
@@ -172,6 +173,22 @@ def _model(kind):
             q = super().posterior(x._replace(x=examples[:, :PIXELS]), training)
             return Given(q, examples[:, PIXELS:])
 
+    class OneLevel(kerasae.schedules.LogNormal):
+        """Always the same level."""
+
+        def draw(self, u):
+            return 0.7 * keras.ops.ones_like(u)
+
+    class DiffusionWithNoise(kerasae.Diffusion):
+        """Diffusion whose noise is a function of the example."""
+
+        def _drawn(self, found, training):
+            object.__setattr__(self, "_start_here", keras.ops.sin(50 * found["x"]))
+            return super()._drawn(found, training)
+
+        def draw_start(self, shape, seed):
+            return self._start_here
+
     keras.utils.set_random_seed(1)
     size = {"semi_supervised": CODE + CLASSES}.get(kind, CODE)
     networks = nets.mlp((PIXELS,), size, (16,), code_activation="sigmoid")
@@ -200,6 +217,9 @@ def _model(kind):
         ),
         "quantized": lambda: kerasae.VectorQuantizedAutoencoder(
             *networks, VectorQuantizer(WORDS, decay=0.9, restart=None, k_means=False, seed=0)
+        ),
+        "diffusion": lambda: DiffusionWithNoise(
+            nets.residual_mlp((PIXELS,), 16, 1), OneLevel(), average=0.9, standardize=False
         ),
         "prior": lambda: kerasae.CodePrior(
             nets.causal_transformer((4,), WORDS, classes=CLASSES, width=8), classes=CLASSES

@@ -13,6 +13,7 @@ SHAPE = (4, 4, 1)
 X = np.random.default_rng(0).random((8, *SHAPE), dtype="float32")
 LABELS = np.arange(8) % 3
 CODES, ONE = np.zeros((8, 2), "float32"), np.zeros((8, 5), "float32")
+HALF = np.full(8, 0.5, "float32")
 
 # Of each class: how to make one, its data, and its methods with the arguments that hold numbers.
 OF_AUTOENCODERS = {
@@ -33,6 +34,16 @@ OF_PAIRS = {
 }
 
 
+OF_PATHS = {
+    "log_prob": {"x": X, "labels": LABELS},
+    "to_noise": {"x": X, "labels": LABELS},
+    "denoise": {"x": np.zeros((8, 4), "float32"), "noise": HALF, "labels": LABELS},
+    "sample": {"labels": LABELS},
+    "generate": {"noise": np.zeros((8, 4), "float32"), "labels": LABELS},
+    "interpolate": {"start": X, "end": X, "labels": LABELS},
+}
+
+
 def mlp(code_size=2, **arguments):
     return nets.mlp(SHAPE, code_size, units=(4,), **arguments)
 
@@ -40,6 +51,10 @@ def mlp(code_size=2, **arguments):
 def quantized():
     networks = nets.convolutional(SHAPE, None, (4, 2))
     return kerasae.VectorQuantizedAutoencoder(*networks, kerasae.quantizers.VectorQuantizer(3))
+
+
+def flat():
+    return kerasae.Autoencoder(*mlp(4))
 
 
 def sparse():
@@ -114,6 +129,20 @@ CLASSES = {
             "compress": {"x": X, "labels": LABELS},
             "sample": {"labels": LABELS},
         },
+    ),
+    "Diffusion": (
+        lambda: kerasae.Diffusion(
+            nets.residual_mlp((4,), 4, 1, classes=3), autoencoder=flat(), classes=3
+        ),
+        (X, LABELS),
+        OF_PATHS,
+    ),
+    "FlowMatching": (
+        lambda: kerasae.FlowMatching(
+            nets.residual_mlp((4,), 4, 1, classes=3), autoencoder=flat(), classes=3
+        ),
+        (X, LABELS),
+        OF_PATHS,
     ),
     "VectorQuantizedAutoencoder": (
         quantized,

@@ -226,7 +226,8 @@ class Learner(Stepper, Configured):
             self.check_batch(x, y, sample_weight)
             first = x
             if y is None and sample_weight is not None:
-                y = x["x"] if named else x  # Keras drops the weights if there is no target.
+                # Keras drops the weights if there is no target.
+                y = x.get("x", next(iter(x.values()))) if named else x
         else:
             batch, x = arguments.first_batch(x)
             first, *_ = unpacked = keras.utils.unpack_x_y_sample_weight(batch)

@@ -103,8 +103,10 @@ class PathInference(PathSampler):
         """
         x = checks.as_array("x", x)
         self.check_codes("x", x)
-        sigma = np.asarray(checks.plain("noise", noise), "float32")
-        if sigma.ndim > 1 or len(np.atleast_1d(sigma)) not in (1, len(x)) or not (sigma > 0).all():
+        sigma = checks.as_array("noise", [noise] if np.ndim(noise) == 0 else noise)
+        checks.check_array("noise", sigma, ())
+        sigma = np.asarray(ops.convert_to_numpy(sigma), "float32")
+        if len(sigma) not in (1, len(x)) or not (sigma > 0).all():
             raise ValueError(
                 f"`noise` is {checks.as_text(noise)}, expected a positive number, or one for each "
                 "example."

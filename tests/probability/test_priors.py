@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import nets, posteriors, priors, probability
+from kerasae import (
+    FlowMatching,
+    VariationalAutoencoder,
+    nets,
+    posteriors,
+    priors,
+    probability,
+)
+from kerasae.evaluation import likelihood
 
 
 def numpy(tensor):
@@ -173,3 +181,30 @@ def test_samples_without_labels_have_no_parts_and_no_density():
         q.kl(prior.distribution())
     with pytest.raises(ValueError, match=r"points of shape \(2,\), but codes have \(3,\)"):
         built(priors.SamplesPrior(np.zeros((3, 2))), code=(3,))
+
+
+def test_a_model_of_codes_is_a_prior(tmp_path):
+    codes = np.random.default_rng(0).normal(2.0, 0.5, size=(256, 2)).astype("float32")
+    keras.utils.set_random_seed(0)
+    flow = FlowMatching(nets.residual_mlp((2,), 16, 1))
+    flow.compile(keras.optimizers.Adam(1e-2))
+    flow.fit(codes, epochs=15, verbose=0)
+    networks = nets.mlp((8,), 2, (4,), posterior="diagonal")
+    model = VariationalAutoencoder(*networks, prior=priors.ModelPrior(flow))
+    assert not model.prior.trainable_variables
+    p = model.prior_at(None)
+    drawn = ops.convert_to_numpy(p.sample(500, seed=0))
+    np.testing.assert_allclose(drawn.mean(axis=0), 2.0, atol=0.15)
+    values = ops.convert_to_numpy(p.log_prob(codes.reshape(2, 128, 2)))
+    np.testing.assert_allclose(values.reshape(-1), flow.log_prob(codes), rtol=1e-4, atol=1e-4)
+    # The bound is evaluated with it, and samples are drawn from it.
+    x = np.random.default_rng(1).random((16, 8), dtype="float32")
+    assert np.isfinite(likelihood.elbo(model, x).elbo)
+    assert model.sample(3, seed=0).shape == (3, 8)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.sample(3, seed=0), model.sample(3, seed=0))
+    with pytest.raises(ValueError, match="`model` has codes of shape"):
+        priors.ModelPrior(flow).build((None, 3))
+    with pytest.raises(ValueError, match="expected a trained model with `sample` and `log_prob`"):
+        priors.ModelPrior(networks[0])

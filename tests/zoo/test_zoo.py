@@ -57,7 +57,7 @@ def test_the_catalogue_is_read_without_a_model(monkeypatch):
 
 @pytest.mark.home("torch")
 def test_the_wheel_stays_small():
-    assert sum(preset.bytes for preset in PRESETS) < 24e6  # a megabyte each
+    assert sum(preset.bytes for preset in PRESETS) < 27e6  # little more than a megabyte each
 
 
 @by_name
