@@ -113,7 +113,7 @@ class LogNormal(NoiseLevels):
     Example:
 
     >>> LogNormal().grid(4).round(3).tolist()
-    [160.0, 16.827, 0.691, 0.004, 0.0]
+    [160.0, 19.446, 0.94, 0.004, 0.0]
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Cosine(_Timed):
     Example:
 
     >>> Cosine().grid(4).round(2).tolist()[1:]
-    [2.43, 1.01, 0.42, 0.0]
+    [2.44, 1.01, 0.42, 0.0]
     """
 
     OFFSET = 0.008
@@ -233,7 +233,7 @@ class Linear(_Timed):
     Example:
 
     >>> Linear().grid(4).round(3).tolist()
-    [157.404, 16.774, 3.398, 0.956, 0.0]
+    [157.407, 17.247, 3.424, 0.953, 0.0]
     """
 
     def share(self, u):

@@ -59,6 +59,7 @@ class PathModel(OverCodes):
         super().__init__(**kwargs)
         self.network, self.schedule = arguments.network("network", network), schedule
         self.classes = None if classes is None else checks.whole_number("classes", classes, 2)
+        self.one_level = path_networks.takes_one_level(network)
         self.code_shape = path_networks.shape_of(network, self.classes)
         self.drop, self.average = checks.fraction("drop", drop), average
         self.standardize = checks.flag("standardize", standardize)
@@ -141,6 +142,8 @@ class PathModel(OverCodes):
         """Return the network's output for x at level s, `(n, 1, …)` or `(1, 1, …)`."""
         factor, level = self.schedule.seen(s)
         level = ops.reshape(level, (-1, 1))
+        if not self.one_level:  # a network that joins x and the level needs as many of both
+            level = ops.broadcast_to(level, (ops.shape(x)[0], 1))
         given = [factor * x, level] if label is None else [factor * x, level, label]
         return ops.cast(network(given, training=training), "float32")
 

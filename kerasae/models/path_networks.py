@@ -6,6 +6,7 @@ import keras
 
 from kerasae import checks
 from kerasae.engine import graphs
+from kerasae.nets.levels import Frequencies
 
 
 def shape_of(network: keras.Model, classes: int | None) -> tuple[int, ...]:
@@ -27,6 +28,11 @@ def shape_of(network: keras.Model, classes: int | None) -> tuple[int, ...]:
             "shape, of known sizes."
         )
     return shapes[0]
+
+
+def takes_one_level(network: keras.Model) -> bool:
+    """Return whether a network takes one level for all examples, as those of `nets` do."""
+    return any(isinstance(layer, Frequencies) for layer in getattr(network, "layers", ()))
 
 
 def check_autoencoder(autoencoder: Any, shape: tuple[int, ...]) -> None:

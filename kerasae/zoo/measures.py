@@ -56,11 +56,13 @@ def prior_distance(model: Any, test: Split) -> Measured:
     return Measured(float(energy_distance(model.encode(test.x), samples)), 0.005)
 
 
-def frechet(network: str, **options: Any) -> Callable[[Any, Split], Measured]:
+def frechet(
+    network: str, count: int | None = None, **options: Any
+) -> Callable[[Any, Split], Measured]:
     """Return the measure of the Fréchet distance of samples to test images, in fixed features."""
 
     def measure(model: Any, test: Split) -> Measured:
-        samples = drawn(model, len(test), **options)
+        samples = drawn(model, count or len(test), **options)
         return _share(frechet_distance(samples, test.x, network), 0.05)
 
     return measure

@@ -148,6 +148,15 @@ def test_a_source_of_its_own():
     assert model.sample(3).shape == (3, 2) and model.log_prob(X[:3], steps=3).shape == (3,)
 
 
+def test_a_network_of_the_users_own():
+    x, t = keras.Input((2,)), keras.Input((1,))
+    hidden = keras.layers.Dense(8, "relu")(keras.layers.Concatenate()([x, t]))
+    model = FlowMatching(keras.Model([x, t], keras.layers.Dense(2)(hidden)))
+    model.compile()
+    model.fit(X, epochs=1, verbose=0)
+    assert model.sample(3, seed=0).shape == (3, 2) and model.log_prob(X[:5], steps=2).shape == (5,)
+
+
 def test_numbers_go_to_the_host_and_back():
     x = ops.convert_to_tensor(np.array([3.0, 1.0, 2.0], "float32"))
     order = on_host(lambda x: np.argsort(np.asarray(x)).astype("int32"), (3,), "int32", x)

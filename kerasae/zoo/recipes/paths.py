@@ -27,7 +27,9 @@ def encoded_once(
 
 @recipe(
     paper=LIPMAN,
-    measures={"Fréchet distance of samples, 5 steps": measures.frechet("digits", steps=5)},
+    measures={
+        "Fréchet distance of 500 samples, 5 steps": measures.frechet("digits", count=500, steps=5)
+    },
     pictures={
         "samples": pictures.drawn_by_class,
         "film": pictures.film,
