@@ -195,7 +195,7 @@ def test_bad_input_is_one_sentence():
     cases = [
         (lambda: plain.fit(CODES, LABELS), "`y` is given, expected none: this model has no"),
         (lambda: conditional.fit(CODES), "`y` is None, expected labels"),
-        (lambda: conditional.fit({"x": CODES, "y": LABELS}), "`x` holds x, y, expected label and x"),
+        (lambda: conditional.fit({"x": CODES, "y": LABELS}), "`x` holds x, y, expected label"),
         (lambda: plain.fit(CODES[:, :1]), r"`x` has shape \(64, 1, 3\), expected"),
         (lambda: plain.fit(CODES + 2), "`x` holds labels from 2 to 5, expected whole numbers"),
         (lambda: plain.fit(CODES / 2), "expected whole numbers"),
