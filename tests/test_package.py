@@ -22,7 +22,7 @@ FILES = {
 }
 FLOORS = (  # imports go down, or along a floor
     "checks interpolation engine storage datasets plots",
-    "probability penalties quantizers corruptions layers losses callbacks",
+    "probability penalties quantizers corruptions layers losses callbacks schedules",
     "nets presets training evaluation",
     "models",
     "zoo notebook",
