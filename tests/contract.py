@@ -40,6 +40,7 @@ from kerasae.datasets import Split
 from kerasae.engine import graphs
 from kerasae.engine.noise import Places
 from kerasae.models.base import Model
+from kerasae.training.resume import resumable_fit
 
 
 def assert_contract(
@@ -111,6 +112,30 @@ def assert_learns(model, history, expected):
 def assert_repeatable(make_model, x, y, compiled, epochs, model):
     again, _ = trained(make_model, x, y, compiled, epochs)
     for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def assert_resumes(make_model, x, y, tmp_path):
+    """Assert that a run that was killed goes on to the same weights."""
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def fit(folder, *callbacks):
+        keras.utils.set_random_seed(3)
+        model = make_model()
+        model.compile(optimizer="adam")
+        options = {"epochs": 2, "seed": 0, "verbose": 0, "callbacks": list(callbacks)}
+        resumable_fit(model, x, y, folder=folder, **options)
+        return model
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "parts", Kill())
+    parts = fit(tmp_path / "parts")
+    for one, two in zip(whole.get_weights(), parts.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
 

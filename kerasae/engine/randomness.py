@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 import keras
+import numpy as np
 
 if keras.backend.backend() == "torch":
     import torch
@@ -40,3 +41,16 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
     """Return the states of a model's seed generators: the variables that are no weights."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def next_seed(generator: keras.random.SeedGenerator) -> int:
+    """Return a seed for NumPy, another one at each call, which a generator of Keras determines.
+
+    Example:
+
+    >>> one, two = (keras.random.SeedGenerator(3) for _ in range(2))
+    >>> next_seed(one) == next_seed(two) != next_seed(one)
+    True
+    """
+    state = keras.ops.convert_to_numpy(generator.next()).tolist()
+    return int(np.random.default_rng(state).integers(2**31))

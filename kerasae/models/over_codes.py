@@ -23,7 +23,7 @@ class OverCodes(Model):
 
     `fit(x)` learns from examples, `fit(x, labels)` from examples of given classes.
 
-    A subclass sets `network` and `classes`, calls `_fix`, and defines `_encoded`, `_decoded_by` and
+    A subclass sets `network` and `classes`, calls `_fix`, and defines `_encoded`, `_decode` and
     `check_codes`.
     """
 

@@ -201,9 +201,9 @@ class PathModel(OverCodes):
         if self.autoencoder is None or (named and CODE in x):
             return x, y
         codes = {CODE: self.view("_codes_of")(x["x"] if named else x, 256)}
-        return codes if self.classes is None else codes | {
-            "label": x["label"] if named else y
-        }, None
+        if self.classes is not None:
+            codes["label"] = x["label"] if named else y
+        return codes, None
 
     def _codes_in(self, x: Any) -> Any:
         return x.get(CODE, x.get("x")) if isinstance(x, Mapping) else x

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks, interpolation
+from kerasae.engine.randomness import next_seed
 from kerasae.models import inputs
 from kerasae.models.path_model import PathModel
 from kerasae.models.solvers import Solver
@@ -57,10 +58,7 @@ class PathSampler(PathModel):
         return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
     def _seed(self, seed: int | None) -> int:
-        if checks.seed("seed", seed) is None:
-            state = ops.convert_to_numpy(self.seed_generator.next()).tolist()
-            return int(np.random.default_rng(state).integers(2**31))
-        return seed
+        return next_seed(self.seed_generator) if checks.seed("seed", seed) is None else seed
 
     def generate(
         self,

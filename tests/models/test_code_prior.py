@@ -7,6 +7,7 @@ from contract import (
     assert_config_is_complete,
     assert_learns,
     assert_repeatable,
+    assert_resumes,
     assert_round_trips,
     assert_same_step_on_every_backend,
     trained,
@@ -14,7 +15,6 @@ from contract import (
 from keras import ops
 
 from kerasae import CodePrior, VectorQuantizedAutoencoder, nets, quantizers
-from kerasae.training.resume import resumable_fit
 
 RNG = np.random.default_rng(0)
 SHAPE, SIZE, CLASSES = (2, 3), 4, 2
@@ -153,25 +153,7 @@ def test_with_an_autoencoder_it_takes_and_gives_examples():
 
 @pytest.mark.home("torch")
 def test_a_killed_run_resumes_with_the_same_weights(tmp_path):
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
-    def fit(folder, *callbacks):
-        keras.utils.set_random_seed(3)
-        model = made(classes=CLASSES)
-        model.compile(optimizer="adam")
-        options = {"epochs": 2, "seed": 0, "verbose": 0, "callbacks": list(callbacks)}
-        resumable_fit(model, CODES, LABELS, folder=folder, **options)
-        return model
-
-    whole = fit(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "parts", Kill())
-    parts = fit(tmp_path / "parts")
-    for one, two in zip(whole.get_weights(), parts.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_resumes(lambda: made(classes=CLASSES), CODES, LABELS, tmp_path)
 
 
 @pytest.mark.parametrize(

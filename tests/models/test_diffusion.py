@@ -8,6 +8,7 @@ from contract import (
     assert_config_is_complete,
     assert_learns,
     assert_repeatable,
+    assert_resumes,
     assert_round_trips,
     assert_same_step_on_every_backend,
     trained,
@@ -24,7 +25,6 @@ from kerasae import (
     schedules,
 )
 from kerasae.models.path_field import ancestral
-from kerasae.training.resume import resumable_fit
 
 RNG = np.random.default_rng(0)
 MEANS, VARIANCE = [[-1.0, 0.0], [1.0, 0.5]], 0.05
@@ -259,25 +259,7 @@ def test_it_takes_the_codes_of_any_autoencoder(kind):
 
 @pytest.mark.home("torch")
 def test_a_killed_run_resumes_with_the_same_weights(tmp_path):
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
-    def fit(folder, *callbacks):
-        keras.utils.set_random_seed(3)
-        model = made(2, average=0.9)
-        model.compile(optimizer="adam")
-        options = {"epochs": 2, "seed": 0, "verbose": 0, "callbacks": list(callbacks)}
-        resumable_fit(model, X, LABELS, folder=folder, **options)
-        return model
-
-    whole = fit(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "parts", Kill())
-    parts = fit(tmp_path / "parts")
-    for one, two in zip(whole.get_weights(), parts.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_resumes(lambda: made(2, average=0.9), X, LABELS, tmp_path)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
