@@ -76,15 +76,15 @@ def call_of(network: keras.Model, layer: keras.layers.Layer) -> Any:
     return next(node for node in calls if node.operation is layer)
 
 
-def array_adapter() -> Any:
-    """Return the module with Keras's adapter of arrays, to make streams of.
+def adapters() -> Any:
+    """Return the module of Keras's adapters of arrays and of data sets, to make streams of.
 
-    Without it arrays go to Keras as they are, and TensorFlow begins each epoch anew.
+    Without them data go to Keras as they are, and TensorFlow begins each epoch anew.
     """
     try:
-        from keras.src.trainers.data_adapters import array_data_adapter
+        from keras.src.trainers.data_adapters import array_data_adapter, py_dataset_adapter
 
-        return array_data_adapter
+        return array_data_adapter, py_dataset_adapter
     except ImportError:
         return None
 

@@ -6,8 +6,9 @@ epoch begins. On PyTorch it makes a data loader, which costs a tenth of such a s
 rows out of the arrays, which costs a copy of them; here it does so on every engine.
 
 Batches are the same, a short last one included; the order of a shuffled epoch comes from NumPy's
-generator, as on JAX. Where several devices of TensorFlow share a batch, where several steps are
-taken at once, and for everything but arrays, data stay as they are.
+generator, as on JAX. `Rows` of arrays, in an order of their own, are taken in the same way. Where
+several devices of TensorFlow share a batch, where several steps are taken at once, and for
+everything else, data stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,11 @@ import numpy as np
 
 from kerasae.engine import internals
 
-ADAPTER = internals.array_adapter() if keras.backend.backend() != "jax" else None
+ADAPTERS = internals.adapters() if keras.backend.backend() != "jax" else None
+
+
+class Rows(keras.utils.PyDataset):
+    """Batches of arrays that are at hand: no thread needs to load them."""
 
 
 class _Passes:
@@ -31,31 +36,47 @@ class _Passes:
         return self.begin()
 
 
-if ADAPTER is not None:
+class _Stream:
+    """An adapter of Keras's, without pipeline and loader.
 
-    class _Stream(ADAPTER.ArrayDataAdapter):
-        """Keras's own batches of arrays; `fit`, `evaluate` and `predict` take it as it is."""
+    `fit`, `evaluate` and `predict` take it as it is.
+    """
 
-        def get_tf_dataset(self) -> _Passes:
-            return _Passes(self.get_numpy_iterator)
+    def get_tf_dataset(self) -> _Passes:
+        return _Passes(self.get_numpy_iterator)
 
-        def get_torch_dataloader(self) -> _Passes:
-            return _Passes(self.get_numpy_iterator)
+    def get_torch_dataloader(self) -> _Passes:
+        return _Passes(self.get_numpy_iterator)
+
+
+if ADAPTERS is not None:
+    of_arrays, of_data_sets = ADAPTERS
+
+    class _Arrays(_Stream, of_arrays.ArrayDataAdapter):
+        """Keras's own batches of arrays."""
+
+    class _Rows(_Stream, of_data_sets.PyDatasetAdapter):
+        """Keras's own batches of a data set."""
 
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    def _serves(model: keras.Model, data: tuple) -> bool:
-        """Return whether the data are arrays, and the model takes them batch by batch."""
+    def _one_by_one(model: keras.Model) -> bool:
+        """Return whether the model takes one batch after the other, on one device."""
         with model.distribute_strategy.scope():
-            alone = not tf.distribute.has_strategy()
-        return alone and model.steps_per_execution == 1 and ADAPTER.can_convert_arrays(data)
+            return model.steps_per_execution == 1 and not tf.distribute.has_strategy()
+
+    def _are_arrays(data: tuple) -> bool:
+        return of_arrays.can_convert_arrays(data)
 
 else:
 
-    def _serves(model: keras.Model, data: tuple) -> bool:
-        """Return whether the data are arrays of NumPy."""
+    def _one_by_one(model: keras.Model) -> bool:
+        """Return whether the model takes one batch after the other, on one device."""
+        return True
+
+    def _are_arrays(data: tuple) -> bool:
         return all(isinstance(part, np.ndarray | type(None)) for part in keras.tree.flatten(data))
 
 
@@ -66,18 +87,23 @@ def stream(
 
     Args:
         model: The model that takes them.
-        data: Examples, and perhaps their targets and weights or `None`: arrays, or nests of arrays.
+        data: Examples, and perhaps their targets and weights or `None`: arrays, or nests of arrays;
+            or `Rows`.
         batch_size: Examples in a batch, by default 32.
         shuffle: As in `fit`.
     """
-    if ADAPTER is None or not _serves(model, data):
+    if ADAPTERS is None or not _one_by_one(model):
         return data
-    return _Stream(*data, batch_size=batch_size, shuffle=shuffle), *(None for _ in data[1:])
+    if isinstance(data[0], Rows):
+        return _Rows(data[0], shuffle=shuffle), *data[1:]
+    if not _are_arrays(data):
+        return data
+    return _Arrays(*data, batch_size=batch_size, shuffle=shuffle), *(None for _ in data[1:])
 
 
 def is_stream(x: Any) -> bool:
     """Return whether the data were made by `stream`."""
-    return ADAPTER is not None and isinstance(x, _Stream)
+    return isinstance(x, _Stream)
 
 
 def predictions(network: keras.Model, x: Any, batch_size: int) -> Any:

@@ -82,7 +82,7 @@ class Diffusion(PathInference):
     """
 
     parts = ("denoising",)
-    solvers = ("heun", "ddim", "ancestral")
+    solvers = ("heun", "ddim", "ancestral", "adaptive")
 
     def __init__(
         self,

@@ -83,12 +83,6 @@ class PathInference(PathSampler):
         squares = np.sum(x.astype("float64") ** 2, axis=tuple(range(1, x.ndim)))
         return -squares / (2 * variance) - size / 2 * math.log(2 * math.pi * variance)
 
-    def _place(self, s: float) -> tuple[float, float]:
-        return tuple(
-            float(ops.convert_to_numpy(value))
-            for value in self.schedule.place(ops.convert_to_tensor(np.float32(s)))
-        )
-
     def denoise(
         self, x: Any, noise: Any, labels: Any = None, guidance: float = 1.0, batch_size: int = 256
     ) -> np.ndarray:

@@ -68,7 +68,7 @@ class PathSampler(PathModel):
         solver: str | None = None,
         guidance: float = 1.0,
         seed: int | None = None,
-        path: bool = False,
+        path: str | None = None,
         decode: bool = True,
         batch_size: int = 256,
         tolerance: float = 1e-3,
@@ -80,30 +80,35 @@ class PathSampler(PathModel):
             noise: ε, `(n, …)`.
             labels: As in `sample`.
             steps: Number of steps; each is one call of the network, with Heun's solver two.
-            solver: `"heun"` corrects each step by the field at its end, `"euler"` does not, which
-                is DDIM's step for diffusion.
+            solver: `"heun"` corrects each step by the field at its end; `"euler"` does not, which
+                for diffusion is DDIM's step, `"ddim"`; `"ancestral"`, for diffusion, adds new noise
+                in each step; `"adaptive"` takes steps as long as the tolerance allows.
             guidance: As in `sample`.
             seed: Seed of noise that a solver adds on the way.
-            path: If True, return x̂ at each step.
+            path: `"clean"` to return x̂ at each step, `"points"` to return x_s at each level, from
+                the noise to the end.
             decode: If False, codes are returned even if there is an autoencoder.
-            batch_size: Number of samples at a time.
+            batch_size: Number of samples at a time. The worst of them decides how long the steps of
+                the adaptive solver are.
             tolerance: Error of a step that the adaptive solver allows, in deviations of the data.
             verbose: If 1, a progress bar is shown.
 
         Returns:
-            Array of shape `(n, …)`, or `(n, steps, …)` for the path.
+            Array of shape `(n, …)`; `(n, steps, …)` for x̂; `(n, steps + 1, …)` for the points.
         """
         noise = checks.as_array("noise", noise)
         checks.check_array("noise", noise, self.code_shape, integers=False)
         run = self._solver(
             solver, steps, labels, len(noise), guidance, batch_size, verbose, tolerance
         )
-        if path and run.kind == "adaptive":
-            raise ValueError("`path` is True, expected a solver with a number of steps.")
-        x = np.asarray(ops.convert_to_numpy(noise), "float32")
-        if not path:
-            return self._shown(run.forward(x, self._seed(seed)), decode, batch_size)
-        points = run.path(x, self._seed(seed))
+        x, seed = np.asarray(ops.convert_to_numpy(noise), "float32"), self._seed(seed)
+        if path is None:
+            return self._shown(run.forward(x, seed), decode, batch_size)
+        path = checks.one_of("path", path, ("clean", "points"))
+        if run.kind == "adaptive":
+            raise ValueError(f"`path` is {path!r}, expected a solver with a number of steps.")
+        points, cleans = zip(*run.path(x, seed), strict=True)
+        points = cleans if path == "clean" else [x * run.deviation, *points]
         shown = self._shown(np.concatenate(points), decode, batch_size)
         return np.moveaxis(shown.reshape(len(points), len(x), *shown.shape[1:]), 0, 1)
 
@@ -121,6 +126,13 @@ class PathSampler(PathModel):
         batch_size = checks.whole_number("batch_size", batch_size)
         tolerance = checks.between("tolerance", tolerance, 0, 1)
         return Solver(self, solver, steps, labels, guidance, batch_size, verbose, tolerance)
+
+    def _place(self, s: float) -> tuple[float, float]:
+        """Return a(s) and b(s) as numbers."""
+        return tuple(
+            float(ops.convert_to_numpy(value))
+            for value in self.schedule.place(ops.convert_to_tensor(np.float32(s)))
+        )
 
     def _shown(self, x: np.ndarray, decode: bool, batch_size: int) -> np.ndarray:
         """Return points of the path's end in the data's own units, decoded."""

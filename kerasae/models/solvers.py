@@ -1,6 +1,7 @@
 """Follow the field of a path, from noise to data and back: step by step, batch by batch."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -45,41 +46,37 @@ class Solver:
         self.tolerance = tolerance
         self.model, self.kind, self.guidance = model, kind, guidance
         self.levels = model.schedule.grid(steps)
+        # Of the path's beginning, for data of variance 1.
+        self.deviation = np.float32(math.hypot(*model._place(self.levels[0])))
         self.labels, self.batch_size, self.verbose = labels, batch_size, verbose
 
     def forward(self, noise: np.ndarray, seed: int) -> np.ndarray:
         """Return what the noise becomes."""
-        return self.adaptive(noise) if self.kind == "adaptive" else self._run(noise, seed)
+        if self.kind == "adaptive":
+            return self.adaptive(noise * self.deviation)
+        *_, (x, _) = self.path(noise, seed)
+        return x
 
-    def path(self, noise: np.ndarray, seed: int) -> list[np.ndarray]:
-        """Return x̂ at the beginning of each step."""
-        points: list[np.ndarray] = []
-        self._run(noise, seed, points)
-        return points
-
-    def _run(self, noise: np.ndarray, seed: int, points: list | None = None) -> np.ndarray:
-        schedule, levels = self.model.schedule, self.levels
-        x = noise * np.float32(levels[0] if schedule.noise_level else 1.0)
-        bar = keras.utils.Progbar(len(levels) - 1) if self.verbose else None
-        for index, (s, r) in enumerate(itertools.pairwise(levels)):
+    def path(self, noise: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield x_r and x̂ after each step from s to r."""
+        x, has_levels = noise * self.deviation, self.model.schedule.noise_level
+        bar = keras.utils.Progbar(len(self.levels) - 1) if self.verbose else None
+        for index, (s, r) in enumerate(itertools.pairwise(self.levels)):
             fresh = None
             if self.kind == "ancestral" and r > 0:
                 fresh = np.random.default_rng([seed, index]).normal(size=x.shape).astype("float32")
             # At σ = 0 there is no noise left to read.
-            kind = self.kind if r > 0 or not schedule.noise_level else "euler"
+            kind = self.kind if r > 0 or not has_levels else "euler"
             x, clean = self.step(kind, x, s, r, fresh)
-            if points is not None:
-                points.append(clean)
             if bar is not None:
                 bar.add(1)
-        return x
+            yield x, clean
 
     def backward(self, x: np.ndarray) -> np.ndarray:
         """Return the noise that becomes x."""
         for s, r in self.backward_levels():
             x, _ = self.step("heun", x, s, r)
-        schedule = self.model.schedule
-        return x / np.float32(self.levels[0]) if schedule.noise_level else x
+        return x / self.deviation
 
     def density(
         self, x: np.ndarray, directions: np.ndarray | None
@@ -133,23 +130,23 @@ class Solver:
 
         Bogacki and Shampine's pair of orders 2 and 3; the worst example of a batch decides.
         """
-        field, attempt = self.compiled("field"), self.compiled("attempt")
+        slope_at, attempt = self.compiled("slope"), self.compiled("attempt")
         found = []
         for condition, point in self.rows(x):
-            s, end = float(self.levels[0]), float(self.levels[-1])
-            length = (end - s) / 10
-            slope, _ = field(condition, point, _number(s))
-            while end - s > 1e-6:
-                length = min(length, end - s)
+            u, length = 0.0, 0.1
+            slope = slope_at(condition, point, _number(u))
+            while 1 - u > 1e-6:
+                length = min(length, 1 - u)
                 after, last, error = attempt(
-                    condition, point, slope, _number(s), _number(length), _number(self.tolerance)
+                    condition, point, slope, _number(u), _number(length), _number(self.tolerance)
                 )
                 error = max(float(ops.convert_to_numpy(error)), 1e-6)
                 if error <= 1:
-                    point, slope, s = after, last, s + length
+                    point, slope, u = after, last, u + length
                 length = length * min(max(0.9 * error ** (-1 / 3), 0.2), 5)
             found.append(ops.convert_to_numpy(point))
-        return np.concatenate(found)[: len(x)]
+        x, schedule = np.concatenate(found)[: len(x)], self.model.schedule
+        return self.step("euler", x, schedule.smallest, 0.0)[0] if schedule.noise_level else x
 
     def step(
         self, kind: str, x: np.ndarray, s: float, r: float, fresh: np.ndarray | None = None

@@ -22,6 +22,7 @@ from keras import ops, tree
 
 from kerasae import checks
 from kerasae.engine.randomness import global_randomness, random_states, seed_globally
+from kerasae.engine.streams import Rows
 from kerasae.storage import files
 from kerasae.training import checkpoint
 
@@ -136,7 +137,7 @@ def resumable_fit(
     return history
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(Rows):
     """The examples in batches, in an order that is drawn from seed, phase and epoch.
 
     Args:

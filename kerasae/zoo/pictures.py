@@ -110,7 +110,7 @@ def attributes(model: Any, test: Split) -> "Figure":
 def film(model: Any, test: Split) -> "Figure":
     """From noise to images: what the network takes for the image at each step, left to right."""
     noise = np.random.default_rng(3).normal(size=(8, *model.code_shape)).astype("float32")
-    path = model.generate(noise, steps=12, path=True).clip(0, 1)
+    path = model.generate(noise, steps=12, path="clean").clip(0, 1)
     return plots.image_sheet(path.reshape(-1, *path.shape[2:]), columns=12, size=0.6)
 
 

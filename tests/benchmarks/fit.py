@@ -2,8 +2,8 @@
 
 KERAS_BACKEND=jax python tests/benchmarks/fit.py --rounds 5
 
-Seven models (plain, tied, denoising, sparse, variational, quantized, GAN) on 60,000 × 784 numbers
-in batches of 128, with Adam.
+Eight models (plain, tied, denoising, sparse, variational, quantized, diffusion, GAN) on
+60,000 × 784 numbers in batches of 128, with Adam.
 Each is trained in three ways: `kerasae`, the same network by plain Keras's `fit`, and the same
 mathematics as an expert would write it on the engine alone. Plain Keras reports the numbers that
 ours report, by its own metrics; the loops report none. The ways take turns, an epoch each,
@@ -106,6 +106,25 @@ class PlainVariational(keras.Sequential):
 
 
 @keras.saving.register_keras_serializable("benchmark")
+class PlainDiffusion(keras.Model):
+    """What a Keras user would write for diffusion: `call` draws noise and adds the loss."""
+
+    def __init__(self, network: keras.Model, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.network = network
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, x):
+        noise = keras.random.normal(ops.shape(x), seed=self.seed_generator)
+        level = keras.random.normal((ops.shape(x)[0], 1), -0.5, 1.2, seed=self.seed_generator)
+        sigma = ops.exp(level)
+        share = ops.rsqrt(1 + ops.square(sigma))
+        v = self.network([share * (x + sigma * noise), level / 4])
+        self.add_loss(ops.mean(ops.square(share * (noise - sigma * x) - v)))
+        return v
+
+
+@keras.saving.register_keras_serializable("benchmark")
 def nats(x, logits):
     """−log p(x|z) of each example."""
     return ops.sum(ops.binary_crossentropy(x, logits, from_logits=True), axis=-1)
@@ -129,6 +148,13 @@ def sparse_networks() -> tuple[keras.Model, keras.Model]:
 def variational_networks() -> tuple[keras.Model, keras.Model]:
     """784-512-16-512-784, with two numbers for each of the code."""
     return kerasae.nets.mlp((784,), code_size=16, units=(512,), posterior="diagonal")
+
+
+def denoiser() -> keras.Model:
+    """785-512-512-784: an example and its level of noise."""
+    x, level = keras.Input((784,)), keras.Input((1,))
+    h = layers.Dense(512, "relu")(layers.concatenate([x, level]))
+    return keras.Model([x, level], layers.Dense(784)(layers.Dense(512, "relu")(h)))
 
 
 def tied_networks() -> tuple[keras.Model, keras.Model]:
@@ -155,6 +181,7 @@ OURS = {
             handwritten.CODEBOOK[0], handwritten.COMMITMENT, update="gradient", k_means=False
         ),
     ),
+    "diffusion": lambda: kerasae.Diffusion(denoiser()),
     "gan": lambda: kerasae.GAN.mlp((784,), output_activation="sigmoid"),
 }
 PLAIN_KERAS = {
@@ -166,6 +193,7 @@ PLAIN_KERAS = {
         [variational_networks()[0], Sampling(), variational_networks()[1]]
     ),
     "quantized": lambda: stack(plain_networks()[0], Quantizing(), plain_networks()[1]),
+    "diffusion": lambda: PlainDiffusion(denoiser()),
     "gan": PlainGAN,
 }
 
@@ -174,8 +202,8 @@ def compiled(model: keras.Model) -> keras.Model:
     """The model, compiled with Adam and the loss that it takes."""
     if isinstance(model, (kerasae.GAN, PlainGAN)):
         model.compile()  # with an Adam for each player
-    elif isinstance(model, kerasae.VariationalAutoencoder):
-        model.compile(optimizer="adam")  # its bound
+    elif isinstance(model, (kerasae.VariationalAutoencoder, kerasae.Diffusion, PlainDiffusion)):
+        model.compile(optimizer="adam")  # its own loss
     elif isinstance(model, PlainVariational):
         model.compile(optimizer="adam", loss=nats, metrics=[nats])
     else:
@@ -201,8 +229,9 @@ def started(engine: str, name: str, x: np.ndarray) -> dict[str, Epoch]:
     """An epoch of that model in each of the ways."""
     ways = {"ours": keras_epoch(OURS[name](), x, None), "hand": by_hand(engine, name, x)}
     if (engine, name) != ("jax", "gan"):  # there Keras's guides write no `train_step`
-        targets = None if name == "gan" else x
-        ways["keras"] = keras_epoch(PLAIN_KERAS[name](), x, targets)
+        targets = None if name in ("gan", "diffusion") else x
+        given = handwritten.standard(x) if name == "diffusion" else x
+        ways["keras"] = keras_epoch(PLAIN_KERAS[name](), given, targets)
     return ways
 
 

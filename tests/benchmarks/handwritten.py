@@ -19,9 +19,10 @@ LAYERS = {
     "sparse": ((784, 512), (512, 784)),
     "variational": ((784, 512), (512, 32), (16, 512), (512, 784)),
     "quantized": ((784, 512), (512, 32), (32, 512), (512, 784)),
+    "diffusion": ((785, 512), (512, 512), (512, 784)),
 }
 CODEBOOK, COMMITMENT = (256, 32), 0.25
-NOISE = {"denoising": 784, "variational": 16}  # numbers of an example's noise
+NOISE = {"denoising": 784, "variational": 16, "diffusion": 785}  # numbers of an example's noise
 
 
 def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
@@ -37,6 +38,8 @@ def initial(name: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, weight: float) -> Any:
     """L(x, g(f(x̃))) + Ω(h), `engine` naming the functions."""
+    if name == "diffusion":
+        return velocity_error(engine, p[:3], p[3:], x, noise)
     depth = len(LAYERS[name])
     kernels, biases = p[:-depth], p[-depth:]
     if name == "quantized":
@@ -74,12 +77,31 @@ def loss(name: str, engine: Any, p: list, x: Any, noise: Any, target: float, wei
     return engine.mean(engine.softplus(h) - x * h) + omega
 
 
+def velocity_error(engine: Any, kernels: list, biases: list, x: Any, noise: Any) -> Any:
+    """‖v − v̂(x + σε, σ)‖² for each number, with v = (ε − σx)/√(1 + σ²) and log σ ~ N(−½, 1.2²)."""
+    noise, level = noise[:, :-1], -0.5 + 1.2 * noise[:, -1:]
+    sigma = engine.exp(level)
+    share = 1 / engine.sqrt(1 + sigma * sigma)
+    h = engine.concat([share * (x + sigma * noise), level / 4], 1)
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        h = engine.relu(h @ kernel + bias)
+    v = h @ kernels[-1] + biases[-1]
+    return engine.mean((share * (noise - sigma * x) - v) ** 2)
+
+
+def standard(x: np.ndarray) -> np.ndarray:
+    """Return x with the mean 0 and the deviation 1."""
+    centered = x - x[:10_000].mean(axis=0)
+    return centered / centered[:10_000].std()
+
+
 def epoch(
     engine: str, name: str, x: np.ndarray, batch: int, target: float, weight: float, sigma: float
 ) -> Callable[[], float]:
     """A function that trains for one epoch and returns its last step's loss."""
     rng = np.random.default_rng(0)
     start = initial(name, rng)
+    x = standard(x) if name == "diffusion" else x
     make = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}[engine]
     step = make(name, start, x, target, weight, sigma)
 
@@ -98,6 +120,7 @@ def _jax(name, start, x, target, weight, sigma):
     class engine:
         transpose, exp, log, sum, mean = jnp.transpose, jnp.exp, jnp.log, jnp.sum, jnp.mean
         sigmoid, elu, relu, softplus = jax.nn.sigmoid, jax.nn.elu, jax.nn.relu, jax.nn.softplus
+        sqrt, concat = jnp.sqrt, jnp.concatenate
         stop_gradient = jax.lax.stop_gradient
         argmin = staticmethod(lambda a: jnp.argmin(a, 1))
         take = staticmethod(lambda a, k: a[k])
@@ -138,7 +161,7 @@ def _torch(name, start, x, target, weight, sigma):
     class engine:
         transpose = staticmethod(lambda a: a.T)
         exp, log, sum, mean = torch.exp, torch.log, torch.sum, torch.mean
-        sigmoid, relu = torch.sigmoid, torch.relu
+        sigmoid, relu, sqrt, concat = torch.sigmoid, torch.relu, torch.sqrt, torch.cat
         elu, softplus = functional.elu, functional.softplus
         stop_gradient = staticmethod(lambda a: a.detach())
         argmin = staticmethod(lambda a: a.argmin(1))
@@ -167,7 +190,7 @@ def _tensorflow(name, start, x, target, weight, sigma):
 
     class engine:
         transpose, sum, mean = tf.transpose, tf.reduce_sum, tf.reduce_mean
-        exp, log = tf.exp, tf.math.log
+        exp, log, sqrt, concat = tf.exp, tf.math.log, tf.sqrt, tf.concat
         sigmoid, elu, relu, softplus = tf.sigmoid, tf.nn.elu, tf.nn.relu, tf.math.softplus
         stop_gradient, take = tf.stop_gradient, tf.gather
         argmin = staticmethod(lambda a: tf.argmin(a, 1))

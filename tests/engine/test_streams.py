@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasae.engine.streams import predictions
 from kerasae.models.base import Model
+from kerasae.training.resume import resumable_fit
 
 ON_TENSORFLOW = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="what it saves is only slow on TensorFlow"
@@ -111,6 +112,20 @@ def test_no_pipeline_of_tf_data_is_made_of_arrays(monkeypatch):
     model.predict(NUMBERS, verbose=0)
     model.evaluate(NUMBERS, verbose=0)
     predictions(model, NUMBERS, BATCH)
+
+
+@ON_TENSORFLOW
+def test_a_resumable_run_takes_its_batches_in_the_thread_of_the_step(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.delattr(tf.data.Dataset, "__iter__")
+    model, longs = Sees(), []
+    model.build((None, 1))
+    model.compile()
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: longs.append(model.steps_to_come))
+    resumable_fit(model, NUMBERS, epochs=2, batch_size=BATCH, verbose=0, callbacks=[seen])
+    np.testing.assert_array_equal(model.times, 2)
+    assert longs == [6, 6]  # so a long run is compiled by XLA
 
 
 @ON_TENSORFLOW

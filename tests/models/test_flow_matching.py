@@ -170,7 +170,8 @@ def test_bad_input_is_one_sentence():
         (lambda: made(schedule="cosine"), "`schedule` is 'cosine', expected one of 'straight'"),
         (lambda: made(source="ring"), "`source` is of type str, expected one of"),
         (lambda: made().sample(2, solver="ancestral"), "`solver` is 'ancestral', expected"),
-        (lambda: made().sample(2, solver="adaptive", path=True), "`path` is True, expected a"),
+        (lambda: made().sample(2, solver="adaptive", path="clean"), "`path` is 'clean', exp"),
+        (lambda: made().sample(2, path="all"), "`path` is 'all', expected"),
         (lambda: made().sample(2, tolerance=2.0), "`tolerance` is 2.0"),
     ]
     for call, message in cases:
