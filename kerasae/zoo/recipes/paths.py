@@ -52,8 +52,9 @@ def flow(train: Split, steps: int) -> FlowMatching:
     paper=ROMBACH,
     measures={
         "Fréchet distance of samples": measures.frechet("digits"),
-        "Fréchet distance of guided samples": measures.frechet("digits", guidance=1.25),
-        "share of guided samples of their class": measures.right_class(guidance=1.25),
+        "Fréchet distance of guided samples": measures.frechet("digits", guidance=1.5),
+        "share of guided samples of their class": measures.right_class(guidance=1.5),
+        "share of samples nearer to a training image": measures.nearer_to_training,
     },
     pictures={
         "samples": pictures.drawn_by_class,
