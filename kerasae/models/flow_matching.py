@@ -13,6 +13,7 @@ fast" (2023); Tong et al., "Improving and generalizing flow-based generative mod
 optimal transport" (2024).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from keras import ops
 from kerasae import checks, schedules
 from kerasae.engine.host import on_host
 from kerasae.models.path_inference import PathInference
+from kerasae.models.path_model import START
 from kerasae.probability import priors
 
 SCHEDULES = {"straight": schedules.Straight, "circular": schedules.Circular}
@@ -30,6 +32,9 @@ SCHEDULES = {"straight": schedules.Straight, "circular": schedules.Circular}
 @keras.saving.register_keras_serializable("kerasae")
 class FlowMatching(PathInference):
     """The mean velocity from noise, or another distribution, to the data.
+
+    `fit(x)` draws the starts. `fit({"x": x, "start": start})` takes given pairs, such as a flow's
+    own starts and samples, between which the paths are straighter: Liu's *reflow*.
 
     Metrics: `loss`, `matching` (the squared error of the velocity, a mean over the numbers of an
     example; it does not tend to 0).
@@ -101,6 +106,14 @@ class FlowMatching(PathInference):
         self.source = priors.get("source", source)
         if not self.source.built:
             self.source.build((None, *self.code_shape))
+
+    def check_batch(self, x, y, sample_weight):
+        if isinstance(x, Mapping) and START in x:
+            x = dict(x)
+            start = x.pop(START)
+            self.check_codes(START, start)
+            checks.check_same_length(**x, start=start)
+        super().check_batch(x, y, sample_weight)
 
     def aim(self, x, start, s):
         a, b = self.schedule.slopes(s)

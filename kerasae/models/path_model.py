@@ -21,6 +21,7 @@ from kerasae.schedules import Schedule
 
 Tensor = Any
 
+START = "start"  # the name of given starts, in a batch with names
 FIRST = 10_000  # mean and deviation of the data are those of so many examples
 
 
@@ -104,6 +105,8 @@ class PathModel(OverCodes):
         """Return x̂ of drawn noise in training; else of x itself, as if it had the middle level."""
         codes, label = self._read(x)
         found = {"codes": codes, "label": label, "x": self._standard(codes)}
+        if isinstance(x, Mapping) and START in x:
+            found[START] = ops.cast(x[START], "float32")
         if training:
             return found | self._drawn(found, training)
         s = self.schedule.draw(ops.full([1] * (1 + len(self.code_shape)), 0.5))
@@ -120,7 +123,9 @@ class PathModel(OverCodes):
         """Draw a point of each example's path; return the error there, and x̂ as the output."""
         x, label = found["x"], found["label"]
         seed, count = self.noise(training), ops.shape(x)[0]
-        start = self.paired(self.draw_start((count, *self.code_shape), seed), x)
+        start = found.get(START)
+        if start is None:
+            start = self.paired(self.draw_start((count, *self.code_shape), seed), x)
         seed = noise.derived_seed(seed)
         s = self.schedule.draw(noise.uniform((count, *[1] * len(self.code_shape)), seed))
         if label is not None and training and self.drop:
@@ -203,6 +208,8 @@ class PathModel(OverCodes):
         codes = {CODE: self.view("_codes_of")(x["x"] if named else x, 256)}
         if self.classes is not None:
             codes["label"] = x["label"] if named else y
+        if named and START in x:
+            codes[START] = x[START]
         return codes, None
 
     def _codes_in(self, x: Any) -> Any:

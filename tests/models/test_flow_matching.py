@@ -137,6 +137,18 @@ def test_optimal_pairs_lower_the_loss_and_bend_less():
     assert losses["optimal"] < 0.6 * losses["independent"]
 
 
+def test_given_pairs_are_learned_until_one_step_is_enough():
+    start = RNG.normal(size=(512, 2)).astype("float32")
+    x = start @ np.array([[0.8, 0.6], [-0.6, 0.8]], "float32") + np.float32(0.5)
+    model = made(standardize=False)
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit({"x": x, "start": start}, epochs=40, verbose=0).history["loss"]
+    assert history[-1] < 0.01 < history[0]
+    found = model.generate(start[:50], steps=1, solver="euler")
+    assert np.abs(found - x[:50]).mean() < 0.1
+    assert model.evaluate({"x": x, "start": start}, verbose=0)[0] < 0.01
+
+
 def test_a_source_of_its_own():
     source = priors.MixturePrior.ring(4, radius=2.0, stddev=0.2)
     model = made(source=source)
@@ -172,6 +184,9 @@ def test_bad_input_is_one_sentence():
         (lambda: made().sample(2, solver="ancestral"), "`solver` is 'ancestral', expected"),
         (lambda: made().sample(2, solver="adaptive", path="clean"), "`path` is 'clean', exp"),
         (lambda: made().sample(2, path="all"), "`path` is 'all', expected"),
+        (lambda: made().evaluate({"x": X, "start": X[:, :1]}), "`start` has shape"),
+        (lambda: made().evaluate({"x": X, "start": X[:9]}), "`x` has 64, `start` has 9"),
+        (lambda: made().evaluate({"x": X, "begin": X}), "`x` holds begin, x, expected x"),
         (lambda: made().sample(2, tolerance=2.0), "`tolerance` is 2.0"),
     ]
     for call, message in cases:
