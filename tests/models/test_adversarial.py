@@ -75,6 +75,7 @@ def test_contract(x, other_backends, tmp_path):
     )
 
 
+@pytest.mark.home("tensorflow")
 def test_contract_of_the_semi_supervised_one(x, other_backends, tmp_path):
     assert_game_contract(
         semi_supervised, x, other_backends, tmp_path, CLASS_PARTS, labels(x), loss="mse"
@@ -82,6 +83,7 @@ def test_contract_of_the_semi_supervised_one(x, other_backends, tmp_path):
 
 
 @pytest.mark.parametrize("prior", ["mixture", "samples"])
+@pytest.mark.home("torch")
 def test_round_trips_with_labels(prior, x, other_backends, tmp_path):
     if prior == "mixture":
         make = labelled

@@ -88,7 +88,7 @@ def test_any_image_size(x):
         (mlp, "binary_crossentropy"),
         (convolutional, "mse"),
         pytest.param(overcomplete_denoising_sparse, "mse", marks=pytest.mark.home("torch")),
-        (own_networks, "binary_crossentropy"),
+        pytest.param(own_networks, "binary_crossentropy", marks=pytest.mark.home("torch")),
     ],
 )
 def test_contract(make_model, loss, x, other_backends, tmp_path):

@@ -74,8 +74,13 @@ def unbuilt():
     "make_model, labels, compiled",
     [
         (partly_fixed, "y", {"metrics": ["accuracy", "sparse_categorical_crossentropy"]}),
-        (mixed_networks, "mixed", {"weighted_metrics": ["accuracy"]}),
-        (unbuilt, "y", {}),
+        pytest.param(
+            mixed_networks,
+            "mixed",
+            {"weighted_metrics": ["accuracy"]},
+            marks=pytest.mark.home("tensorflow"),
+        ),
+        pytest.param(unbuilt, "y", {}, marks=pytest.mark.home("torch")),
     ],
 )
 def test_contract(make_model, labels, compiled, x, other_backends, tmp_path, request):

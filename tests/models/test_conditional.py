@@ -69,7 +69,14 @@ def conditions(name, x):
     return with_mask(x) if name == "part of the image" else np.arange(len(x)) % 3
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "label",
+        pytest.param("part of the image", marks=pytest.mark.home("tensorflow")),
+        pytest.param("vector", marks=pytest.mark.home("torch")),
+    ],
+)
 def test_contract(name, x, other_backends, tmp_path):
     make, c = MODELS[name], conditions(name, x)
     compiled, epochs = {"metrics": ["mae"]}, 3

@@ -61,6 +61,7 @@ def made(cls):
     return cls(*nets.mlp((8, 8, 1), code_size=3, units=(16,)), penalty=keras.regularizers.L1(1e-3))
 
 
+@pytest.mark.home("torch")
 def test_a_newcomers_model_keeps_the_contract(x, other_backends, tmp_path):
     assert_contract(lambda: made(VectorQuantized), x, other_backends, tmp_path)
 

@@ -43,7 +43,11 @@ def normalised(activity=1e-4, **arguments):
 
 @pytest.mark.parametrize(
     ("make_model", "method", "epochs"),
-    [(dense, "exact", 3), (convolutional, "exact", 3), (normalised, "projections", 8)],
+    [
+        (dense, "exact", 3),
+        pytest.param(convolutional, "exact", 3, marks=pytest.mark.home("torch")),
+        pytest.param(normalised, "projections", 8, marks=pytest.mark.home("tensorflow")),
+    ],
 )
 def test_contract(make_model, method, epochs, x, other_backends, tmp_path):
     def make():

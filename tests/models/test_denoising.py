@@ -23,7 +23,11 @@ def denoising(corruption, **arguments):
     "make, of_class",
     [
         (lambda: denoising(GaussianNoise(0.2)), True),
-        (lambda: denoising(several(), penalty=keras.regularizers.L1(1e-4)), False),
+        pytest.param(
+            lambda: denoising(several(), penalty=keras.regularizers.L1(1e-4)),
+            False,
+            marks=pytest.mark.home("tensorflow"),
+        ),
     ],
     ids=["gaussian", "several"],
 )

@@ -39,6 +39,7 @@ def test_contract(x, other_backends, tmp_path):
     )
 
 
+@pytest.mark.home("tensorflow")
 def test_contract_with_classes(x, other_backends, tmp_path):
     def make():
         return small(classes=3, loss="hinge", simultaneous=True)

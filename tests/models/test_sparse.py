@@ -346,8 +346,8 @@ def convolutional():
         mean_activation,
         pytest.param(tanh, marks=pytest.mark.home("torch")),
         pytest.param(l1, marks=pytest.mark.home("torch")),
-        top_k,
-        convolutional,
+        pytest.param(top_k, marks=pytest.mark.home("tensorflow")),
+        pytest.param(convolutional, marks=pytest.mark.home("torch")),
     ],
 )
 def test_contract(make_model, x, other_backends, tmp_path):

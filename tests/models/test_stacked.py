@@ -48,7 +48,7 @@ def everything():
     ("make_model", "loss"),
     [
         (stacked, "binary_crossentropy"),
-        (convolutional, "mse"),
+        pytest.param(convolutional, "mse", marks=pytest.mark.home("tensorflow")),
         pytest.param(everything, "mse", marks=pytest.mark.home("torch")),
     ],
 )

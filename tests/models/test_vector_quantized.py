@@ -26,10 +26,14 @@ def make(quantizer="moving averages", **arguments):
     return VectorQuantizedAutoencoder(*networks, MAKERS[quantizer](), **arguments)
 
 
-ELSEWHERE = [pytest.param(k, marks=pytest.mark.home("torch")) for k in ("gradient", "residual")]
+ELSEWHERE = [
+    pytest.param("finite scalars", marks=pytest.mark.home("tensorflow")),
+    pytest.param("gradient", marks=pytest.mark.home("torch")),
+    pytest.param("residual", marks=pytest.mark.home("torch")),
+]
 
 
-@pytest.mark.parametrize("quantizer", ["moving averages", "finite scalars", *ELSEWHERE])
+@pytest.mark.parametrize("quantizer", ["moving averages", *ELSEWHERE])
 def test_contract(quantizer, other_backends, tmp_path):
     def vectors(model, indices):
         return keras.ops.convert_to_numpy(model.quantizer.vectors(indices))
