@@ -35,21 +35,20 @@ KINDS = (
 )
 
 
-# On TensorFlow, one of each kind of number that a batch shares: a mean, Ω, weights, labels of some,
-# two players, a codebook, the rows of an embedding. Each takes some four seconds to trace.
+# One of each kind of number that a batch shares: a mean, Ω, weights, labels of some, two players, a
+# codebook, the rows of an embedding. TensorFlow and JAX take some four seconds to trace each.
 VARIED = ("plain", "sparse", "vae", "classifier", "gan", "semi_supervised", "quantized", "prior")
 
 
 def kinds(way):
     """The models that a way of sharing is tried on.
 
-    All of them on PyTorch, in two processes, and on JAX, on two devices. How a message gets to
+    All of them on PyTorch, where each of two processes sees half of a batch. How a message gets to
     another process does not depend on the model.
     """
-    backend = os.environ["KERAS_BACKEND"]
-    if way == "devices":
-        return KINDS if backend == "jax" else VARIED
-    return KINDS if backend == "torch" else ("classifier", "vae", "gan")
+    if os.environ["KERAS_BACKEND"] == "torch":
+        return KINDS
+    return VARIED if way == "devices" else ("classifier", "vae", "gan")
 
 
 def results(kind, share=None):

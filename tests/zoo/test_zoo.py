@@ -57,7 +57,8 @@ def test_the_catalogue_is_read_without_a_model(monkeypatch):
 
 @pytest.mark.home("torch")
 def test_the_wheel_stays_small():
-    assert sum(preset.bytes for preset in PRESETS) < 27e6  # little more than a megabyte each
+    sizes = [preset.bytes for preset in PRESETS]
+    assert max(sizes) < 5e6 and sum(sizes) < 32e6
 
 
 @by_name
@@ -88,8 +89,9 @@ def test_outputs_are_those_of_the_backend_that_made_it(preset):
 
 
 def home(turn, preset):
-    """All in turn, but JAX takes twice as long as others to draw number after number."""
-    return "torch" if preset.model == "CodePrior" else BACKENDS[turn % 3]
+    """All in turn, but PyTorch is quickest to draw number after number, and step after step."""
+    slow = preset.model in ("CodePrior", "Diffusion", "FlowMatching")
+    return "torch" if slow else BACKENDS[turn % 3]
 
 
 @pytest.mark.parametrize(
