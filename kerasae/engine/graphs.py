@@ -67,23 +67,56 @@ def chain(f: Any) -> list[Any] | None:
 
     `None` if it does anything else.
     """
+    steps = program(f)
+    if steps is None or len(getattr(f, "inputs", None) or [f]) != 1:
+        return None
+    if any(places != (index,) for index, (_, places) in enumerate(steps)):
+        return None
+    return [layer for layer, _ in steps]
+
+
+def program(f: Any) -> list[tuple[Any, tuple[int, ...]]] | None:
+    """Return the layers that f applies, in order, each with the places of what it takes.
+
+    The places count the inputs of f first, and then the results of the layers. The last result is
+    the output. `None` if f is no graph of layers with one output.
+
+    Example:
+
+    >>> x = keras.Input((2,))
+    >>> network = keras.Model(x, keras.layers.Add()([x, keras.layers.Dense(2)(x)]))
+    >>> [(type(layer).__name__, places) for layer, places in program(network)]
+    [('Dense', (0,)), ('Add', (0, 1))]
+    """
     if not isinstance(f, keras.Model):
-        return [f]
+        return [(f, (0,))]
     # Only Keras's own two kinds, since a subclass may do something else with its layers.
     ours = isinstance(f, keras.Sequential) and type(f).__module__.startswith("kerasae.")
     known = ours or type(f).__module__.startswith("keras.")
-    if not known or not is_built(f):
+    if not known or not is_built(f) or len(f.outputs) != 1:
         return None
-    if len(f.inputs) != 1 or len(f.outputs) != 1:
-        return None
-    layers, tensor = [], f.outputs[0]
-    while tensor is not f.inputs[0]:
+    count, steps = len(f.inputs), []
+    place = {id(tensor): index for index, tensor in enumerate(f.inputs)}
+
+    def found(tensor: keras.KerasTensor) -> int | None:
+        """Return the place of a tensor, after the steps that lead to it."""
+        if id(tensor) in place:
+            return place[id(tensor)]
         operation, sources = internals.origin(tensor)
-        inner = chain(operation)
-        if inner is None or len(sources) != 1:
+        inner, given = program(operation), [found(source) for source in sources]
+        if inner is None or None in given:
             return None
-        layers, tensor = inner + layers, sources[0]
-    return layers
+        several = not isinstance(operation, keras.Model)  # a layer takes all of them at once
+        begin = count + len(steps) - len(given)
+        for layer, places in inner:
+            taken = (
+                given if several else [given[p] if p < len(given) else begin + p for p in places]
+            )
+            steps.append((layer, tuple(taken)))
+        place[id(tensor)] = count + len(steps) - 1 if inner else given[-1]
+        return place[id(tensor)]
+
+    return steps if found(f.outputs[0]) == count + len(steps) - 1 else None
 
 
 def last_layer(network: keras.Model) -> keras.layers.Layer | None:

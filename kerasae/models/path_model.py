@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import arguments, noise
+from kerasae.engine import arguments, calls, noise
 from kerasae.models import averaging, path_networks
 from kerasae.models.over_codes import CODE, OverCodes
 from kerasae.schedules import Schedule
@@ -150,7 +150,7 @@ class PathModel(OverCodes):
         if not self.one_level:  # a network that joins x and the level needs as many of both
             level = ops.broadcast_to(level, (ops.shape(x)[0], 1))
         given = [factor * x, level] if label is None else [factor * x, level, label]
-        return ops.cast(network(given, training=training), "float32")
+        return ops.cast(calls.call(network, given, training), "float32")
 
     def _standard(self, x: Tensor) -> Tensor:
         """Return x with the mean 0 and the deviation 1."""

@@ -258,7 +258,7 @@ def test_a_plain_chain_gives_what_its_network_gives():
         ]
     )
     x = ops.convert_to_tensor(np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32"))
-    assert calls._chain(network) is not None
+    assert calls._steps(network) is not None
     for training in (False, True):
         twin = keras.models.clone_model(network)
         twin.set_weights(network.get_weights())
@@ -268,6 +268,26 @@ def test_a_plain_chain_gives_what_its_network_gives():
             np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-5, atol=1e-6)
         for one, other in zip(network.get_weights(), twin.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: kerasae.nets.residual_mlp((6,), 8, 2, classes=3),
+        lambda: kerasae.nets.unet((8, 8, 2), (4, 8), classes=3, patch=2),
+    ],
+)
+def test_a_plain_graph_gives_what_its_network_gives(network):
+    network, rng = network(), np.random.default_rng(0)
+    network.set_weights([rng.normal(size=each.shape) for each in network.get_weights()])
+    shapes = [(4, *each.shape[1:]) for each in network.inputs]
+    given = [ops.convert_to_tensor(rng.random(shape, dtype="float32")) for shape in shapes]
+    assert calls._steps(network) is not None
+    for level in (given[1], given[1][:1]):
+        given[1] = level
+        expected, found = network(given, training=True), calls.call(network, given, True)
+        np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
@@ -281,14 +301,17 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     def network(*inner, **arguments):
         return keras.Sequential([keras.Input((3,)), *inner, layers.Dense(2, **arguments)])
 
-    assert calls._chain(network()) is not None
-    assert calls._chain(network(Own())) is None
-    assert calls._chain(network(activity_regularizer="l2")) is None
-    assert calls._chain(keras.Sequential([layers.Dense(2)])) is None  # has no shape yet
+    assert calls._steps(network()) is not None
+    assert calls._steps(network(Own())) is None
+    assert calls._steps(network(activity_regularizer="l2")) is None
+    assert calls._steps(keras.Sequential([layers.Dense(2)])) is None  # has no shape yet
+    x, y = keras.Input((3,)), keras.Input((3,))
+    assert calls._steps(keras.Model([x, y], [layers.Dense(1)(x), layers.Dense(1)(y)])) is None
+    assert calls._steps(keras.Model([x, y], layers.Average()([x, y]))) is None
     half = network(dtype="mixed_float16")
     x = ops.ones((1, 3))
-    assert not calls._as_it_was(calls._chain(half), x)
-    assert not calls._as_it_was(calls._chain(network()), ops.cast(x, "float16"))
+    assert not calls._as_it_was(calls._steps(half), x)
+    assert not calls._as_it_was(calls._steps(network()), ops.cast(x, "float16"))
     hooked = network()
     seen = []
     hooked.layers[-1].register_forward_hook(lambda *_: seen.append(1))
