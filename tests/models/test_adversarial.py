@@ -301,6 +301,7 @@ def test_few_labels_are_enough():
         assert np.argmin(distances) == label
 
 
+@pytest.mark.home("torch")
 def test_cross_entropy_is_of_labelled_examples_alone(x):
     model = semi_supervised()
     model.compile(loss="mse")
@@ -315,6 +316,7 @@ def test_cross_entropy_is_of_labelled_examples_alone(x):
     assert found["cross_entropy"] == [0] and np.isfinite(found["loss"]).all()
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_samples(x):
     model = labelled()
     for labels, seed in ((None, 0), (2, 1), ([0, 1, 2, -1], None)):
@@ -331,6 +333,7 @@ def test_samples(x):
     assert model.interpolate(x[:2], x[2:4], steps=3).shape == (2, 3, 8, 8, 1)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_networks_without_shapes_and_codes_that_are_maps(x):
     layers = keras.layers
     encoder, decoder = keras.Sequential([layers.Flatten(), layers.Dense(2)]), networks()[1]

@@ -74,6 +74,7 @@ def test_divergence_is_0_at_the_target_and_grows_towards_both_ends():
 @pytest.mark.parametrize("mean", MEANS)
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("interval", [(0, 1), (-1, 1)])
+@pytest.mark.home("torch")
 def test_gradient_is_the_decks_delta(mean, distance, interval):
     """δ_j gets β (∂D/∂ρ̂_j) f'(z_j), averaged over the examples; the slide leaves f' off."""
     low, high = interval
@@ -95,6 +96,7 @@ def test_gradient_is_the_decks_delta(mean, distance, interval):
     assert np.abs(found - as_printed).max() > 0.1 * np.abs(as_printed).max()
 
 
+@pytest.mark.home("torch")
 def test_with_the_sets_mean_the_batches_gradients_average_to_the_sets():
     rng = np.random.default_rng(0)
     x, weights = rng.normal(size=(48, 6)), rng.normal(size=(6, 5))
@@ -238,6 +240,7 @@ def test_units_come_to_the_target(mean, distance, activation, interval, x):
     np.testing.assert_allclose(share, 0.1, atol=0.05)
 
 
+@pytest.mark.home("tensorflow", "torch")
 def test_penalties_add_up_and_count_the_corrupted_code(x):
     networks = nets.mlp((8, 8, 1), 20, units=(), code_activation="sigmoid")
     omegas = [MeanActivation(0.5, mean="set"), keras.regularizers.L1(0.1)]

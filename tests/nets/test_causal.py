@@ -27,6 +27,7 @@ def logits_of(network, codes):
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.home("torch")
 def test_logits_depend_on_nothing_at_their_place_or_after_it(kind):
     network = randomized(NETWORKS[kind]())
     codes = RNG.integers(SIZE, size=(4, *SHAPE))
@@ -40,6 +41,7 @@ def test_logits_depend_on_nothing_at_their_place_or_after_it(kind):
         assert place == 11 or moved[place + 1], f"place {place} is not seen right after it"
 
 
+@pytest.mark.home("torch")
 def test_the_transformer_sees_everything_before():
     network = randomized(NETWORKS["transformer"]())
     codes = np.zeros((1, *SHAPE), int)
@@ -49,6 +51,7 @@ def test_the_transformer_sees_everything_before():
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.home("torch")
 def test_the_label_matters_everywhere(kind):
     network = randomized(NETWORKS[kind](classes=3))
     codes, labels = np.zeros((2, *SHAPE), int), np.eye(3, dtype="float32")[:2]

@@ -191,6 +191,7 @@ def test_parameters_may_have_a_sample_axis():
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.home("tensorflow", "torch")
 def test_samples_follow_the_density(name):
     p = CONTINUOUS[name]()
     z = array(p.sample(FEW, seed=1))
