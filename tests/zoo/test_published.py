@@ -202,6 +202,8 @@ HOMES = {
         "vae_of_pytorch",
         "quadrants_of_pyro",
         "vector_quantization_of_keras",
+        "denoisers_in_closed_form",
+        "eight_gaussians_to_moons",
     ),
 }
 

@@ -4,7 +4,14 @@ Each is a function from `Work` to numbers over the public API; the decorator hol
 `python -m kerasae reproduce NAME` runs one on the real MNIST.
 """
 
-from kerasae.zoo.published import deterministic, discrete, pretraining, retrieval, variational
+from kerasae.zoo.published import (
+    deterministic,
+    discrete,
+    paths,
+    pretraining,
+    retrieval,
+    variational,
+)
 from kerasae.zoo.published.result import RESULTS, find
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "deterministic",
     "discrete",
     "find",
+    "paths",
     "pretraining",
     "retrieval",
     "variational",
