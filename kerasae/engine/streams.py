@@ -6,9 +6,13 @@ epoch begins. On PyTorch it makes a data loader, which costs a tenth of such a s
 rows out of the arrays, which costs a copy of them; here it does so on every engine.
 
 Batches are the same, a short last one included; the order of a shuffled epoch comes from NumPy's
-generator, as on JAX. `Rows` of arrays, in an order of their own, are taken in the same way. Where
-several devices of TensorFlow share a batch, where several steps are taken at once, and for
-everything else, data stay as they are.
+generator, as on JAX. On PyTorch, `Rows` of arrays in an order of their own are taken in the same
+way. Where several devices of TensorFlow share a batch, where several steps are taken at once, and
+for everything else, data stay as they are.
+
+So do `Rows` on TensorFlow. Its optimizer of graphs may add numbers in another order each time that
+a step is traced outside of Keras's pipeline: in some of a hundred runs the last bit of a loss is
+another, and a run that is resumed must be the same bit for bit.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,21 +66,16 @@ if ADAPTERS is not None:
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    def _one_by_one(model: keras.Model) -> bool:
-        """Return whether the model takes one batch after the other, on one device."""
+    def _serves(model: keras.Model, data: tuple) -> bool:
+        """Return whether the data are arrays, and the model takes them batch by batch."""
         with model.distribute_strategy.scope():
-            return model.steps_per_execution == 1 and not tf.distribute.has_strategy()
-
-    def _are_arrays(data: tuple) -> bool:
-        return of_arrays.can_convert_arrays(data)
+            alone = not tf.distribute.has_strategy()
+        return alone and model.steps_per_execution == 1 and of_arrays.can_convert_arrays(data)
 
 else:
 
-    def _one_by_one(model: keras.Model) -> bool:
-        """Return whether the model takes one batch after the other, on one device."""
-        return True
-
-    def _are_arrays(data: tuple) -> bool:
+    def _serves(model: keras.Model, data: tuple) -> bool:
+        """Return whether the data are arrays of NumPy."""
         return all(isinstance(part, np.ndarray | type(None)) for part in keras.tree.flatten(data))
 
 
@@ -92,11 +91,11 @@ def stream(
         batch_size: Examples in a batch, by default 32.
         shuffle: As in `fit`.
     """
-    if ADAPTERS is None or not _one_by_one(model):
+    if ADAPTERS is None:
         return data
-    if isinstance(data[0], Rows):
+    if isinstance(data[0], Rows) and keras.backend.backend() == "torch":
         return _Rows(data[0], shuffle=shuffle), *data[1:]
-    if not _are_arrays(data):
+    if not _serves(model, data):
         return data
     return _Arrays(*data, batch_size=batch_size, shuffle=shuffle), *(None for _ in data[1:])
 
