@@ -94,11 +94,10 @@ def _steps(network: keras.layers.Layer) -> Steps | None:
 
 
 def _is_plain(layer: Any, places: tuple[int, ...]) -> bool:
-    if type(layer) in _OF_SEVERAL:
-        return True
     known = type(layer) in _ALWAYS + _TRAINING
     ours = type(layer).__module__ in (*_OURS, *_OURS_TRAINING)
-    return (known or ours) and len(places) == 1 and layer.activity_regularizer is None
+    taken = type(layer) in _OF_SEVERAL or ((known or ours) and len(places) == 1)
+    return taken and layer.activity_regularizer is None
 
 
 def _as_it_was(steps: Steps, *batches: Tensor) -> bool:

@@ -308,6 +308,8 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     x, y = keras.Input((3,)), keras.Input((3,))
     assert calls._steps(keras.Model([x, y], [layers.Dense(1)(x), layers.Dense(1)(y)])) is None
     assert calls._steps(keras.Model([x, y], layers.Average()([x, y]))) is None
+    regularized = layers.Add(activity_regularizer="l2")([x, y])
+    assert calls._steps(keras.Model([x, y], regularized)) is None
     half = network(dtype="mixed_float16")
     x = ops.ones((1, 3))
     assert not calls._as_it_was(calls._steps(half), x)
