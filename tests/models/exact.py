@@ -40,6 +40,15 @@ def network(means, variance, velocity=False):
     return keras.Model([x, level], Denoiser(means, variance, velocity)(x, level))
 
 
+def off_by_tolerance(model, start):
+    """How far an adaptive solver's ends are from those of small steps, by its tolerance."""
+    expected = model.generate(start, steps=400)
+    return [
+        np.abs(model.generate(start, solver="adaptive", tolerance=size) - expected)
+        for size in (0.1, 1e-2, 1e-4)
+    ]
+
+
 def log_density(x, means, variance):
     """log Σ 1/K N(x; μ_k, v I), in NumPy."""
     squares = np.sum((x[:, None].astype("float64") - np.asarray(means)) ** 2, axis=-1)
