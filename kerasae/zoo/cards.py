@@ -6,6 +6,7 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def text(entry: catalogue.Preset, recipe: Recipe) -> str:
     pictures = [
         line
         for name, draw in recipe.pictures.items()
-        for caption in [draw.__doc__.splitlines()[0]]
+        for caption in [_caption(draw)]
         for line in (f"![{caption}]({name}.png)", "", f"*{caption}*", "")
     ]
     versions = escaped(" · ".join(f"{name} {number}" for name, number in entry.versions.items()))
@@ -158,6 +159,12 @@ def index() -> str:
             "",
         ]
     return "\n".join([*INTRODUCTION, *_results(), "# The presets", "", *rows])
+
+
+def _caption(draw: Callable) -> str:
+    """Return the caption of a picture: what its function says that it draws."""
+    said = draw.__doc__.splitlines()[0].removeprefix("Draw ")
+    return said[0].upper() + said[1:]
 
 
 def _results() -> list[str]:

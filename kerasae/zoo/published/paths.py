@@ -44,7 +44,7 @@ NOISES = (0.25, 0.5, 1.0, 2.0)
     needs_mnist=False,
 )
 def denoisers_in_closed_form(work: Work) -> dict[str, float]:
-    """A learned denoiser beside E[x|x̃], and its density beside the true one.
+    """Learn E[x|x̃] and log p(x) where both are known.
 
     Of a mixture of normal distributions, and of a finite set of points, E[x|x̃] is a formula. The
     network is not told; it sees examples with noise of all levels.
@@ -102,7 +102,7 @@ def denoisers_in_closed_form(work: Work) -> dict[str, float]:
     "Whether that is the reason was not tested.",
 )
 def eight_gaussians_to_moons(work: Work) -> dict[str, float]:
-    """A flow from eight normal distributions to two moons.
+    """Carry eight normal distributions to two moons.
 
     Where independent pairs cross, the learned velocity is their mean, and the paths bend. The best
     pairs of a batch cross less. With an adaptive solver both flows end near the moons. In one step
