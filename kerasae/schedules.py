@@ -39,6 +39,11 @@ class Schedule:
         """Return a(s) and b(s)."""
         raise NotImplementedError(f"{type(self).__name__} has no `place`.")
 
+    def point(self, x: Tensor, start: Tensor, s: Tensor) -> Tensor:
+        """Return a(s) x + b(s) start."""
+        a, b = self.place(s)
+        return a * x + b * start
+
     def slopes(self, s: Tensor) -> Pair:
         """Return the derivatives of a and b with respect to s."""
         raise NotImplementedError(f"{type(self).__name__} has no `slopes`.")
@@ -85,6 +90,9 @@ class NoiseLevels(Schedule):
 
     def place(self, s):
         return ops.ones_like(s), s
+
+    def point(self, x, start, s):
+        return x + s * start
 
     def slopes(self, s):
         return ops.zeros_like(s), ops.ones_like(s)

@@ -7,6 +7,7 @@ Not `backward`: it would leave gradients behind for the next player, and wake th
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from kerasae.engine import devices, fused
@@ -29,9 +30,15 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
 
 def _as_tensors(data: Any) -> Any:
     """Return a batch as tensors: streams and `train_on_batch` give NumPy's arrays."""
-    return keras.tree.map_structure(
-        lambda value: value if value is None else keras.ops.convert_to_tensor(value), data
-    )
+    return keras.tree.map_structure(_as_tensor, data)
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        value = torch.as_tensor(value)  # at once; what Keras looks for is not in such an array
+    return keras.ops.convert_to_tensor(value)
 
 
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:

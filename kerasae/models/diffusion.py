@@ -123,16 +123,17 @@ class Diffusion(PathInference):
             return aim, None
         return aim, WEIGHTS[self.weight](s) / WEIGHTS[self.predicts](s)
 
-    def readings(self, x, s, output):
+    def clean(self, x, s, output):
         if self.predicts == "velocity":
             share = 1 / (1 + s**2)
-            return (
-                share * x - s * ops.sqrt(share) * output,
-                s * share * x + ops.sqrt(share) * output,
-            )
-        if self.predicts == "noise":
-            return x - s * output, output
-        return output, (x - output) / s
+            return share * x - s * ops.sqrt(share) * output
+        return x - s * output if self.predicts == "noise" else output
+
+    def noisy(self, x, s, output):
+        if self.predicts == "velocity":
+            share = 1 / (1 + s**2)
+            return s * share * x + ops.sqrt(share) * output
+        return output if self.predicts == "noise" else (x - output) / s
 
     def bound(
         self,

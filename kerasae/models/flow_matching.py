@@ -119,11 +119,15 @@ class FlowMatching(PathInference):
         a, b = self.schedule.slopes(s)
         return a * x + b * start, None
 
-    def readings(self, x, s, output):
-        # x_t = a x̂ + b ε̂ and û = ȧ x̂ + ḃ ε̂, solved for x̂ and ε̂.
+    # x_t = a x̂ + b ε̂ and û = ȧ x̂ + ḃ ε̂, solved for x̂ and ε̂.
+
+    def clean(self, x, s, output):
         (a, b), (c, d) = self.schedule.place(s), self.schedule.slopes(s)
-        determinant = a * d - c * b
-        return (d * x - b * output) / determinant, (a * output - c * x) / determinant
+        return (d * x - b * output) / (a * d - c * b)
+
+    def noisy(self, x, s, output):
+        (a, b), (c, d) = self.schedule.place(s), self.schedule.slopes(s)
+        return (a * output - c * x) / (a * d - c * b)
 
     def draw_start(self, shape, seed):
         if isinstance(self.source, priors.StandardNormal):

@@ -61,6 +61,12 @@ class Learner(Stepper, Configured):
         if len(players) > 1:
             optimizer.split = self.player_variables
 
+    @property
+    def has_metrics(self) -> bool:
+        """Return whether the model is compiled with metrics, which need its output."""
+        given = self.aside.compiled
+        return bool(given.get("metrics") or given.get("weighted_metrics"))
+
     def _optimizers(self, optimizer: Any, players: tuple[str, ...], scale: bool) -> OptimizerGroup:
         if not isinstance(optimizer, OptimizerGroup):
             if isinstance(optimizer, Mapping):

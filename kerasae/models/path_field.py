@@ -42,7 +42,7 @@ class Field:
         if guidance:
             without = model._output(self.network, x, s, ops.zeros_like(label))
             output = without + guidance[0] * (output - without)
-        return model.readings(x, s, output)
+        return model.clean(x, s, output), model.noisy(x, s, output)
 
     def field(self, condition: tuple, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return dx_s/ds, and x̂."""
@@ -53,8 +53,7 @@ class Field:
     def euler(self, condition, x, s, r):
         """Return x_r and x̂."""
         clean, noise = self.readings(condition, x, s)
-        a, b = self.model.schedule.place(r)
-        return a * clean + b * noise, clean
+        return self.model.schedule.point(clean, noise, r), clean
 
     def ancestral(self, condition, x, fresh, s, r):
         """Return x_r ~ p(x_r|x_s, x = x̂), and x̂."""

@@ -28,7 +28,7 @@ FIRST = 10_000  # mean and deviation of the data are those of so many examples
 class PathModel(OverCodes):
     """Base class of models with a network that points from noise to data.
 
-    A subclass defines `aim`, what the network learns, and `readings`, x̂ and ε̂.
+    A subclass defines `aim`, what the network learns, and the readings `clean`, x̂, and `noisy`, ε̂.
 
     Args:
         network: A Keras model from `[x, level]`, or `[x, level, one-hot label]`, to numbers of
@@ -89,9 +89,13 @@ class PathModel(OverCodes):
         """Return what the network's output shall be at level s, and the weights of its error."""
         raise NotImplementedError(f"{type(self).__name__} does not define `aim`.")
 
-    def readings(self, x: Tensor, s: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x̂ and ε̂ from the network's output at a point x of level s."""
-        raise NotImplementedError(f"{type(self).__name__} does not define `readings`.")
+    def clean(self, x: Tensor, s: Tensor, output: Tensor) -> Tensor:
+        """Return x̂ from the network's output at a point x of level s."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `clean`.")
+
+    def noisy(self, x: Tensor, s: Tensor, output: Tensor) -> Tensor:
+        """Return ε̂ from the network's output at a point x of level s."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `noisy`.")
 
     def draw_start(self, shape: tuple, seed: noise.Seed) -> Tensor:
         """Draw where the path begins: ε ~ N(0, I)."""
@@ -111,7 +115,7 @@ class PathModel(OverCodes):
             return found | self._drawn(found, training)
         s = self.schedule.draw(ops.full([1] * (1 + len(self.code_shape)), 0.5))
         point = self.schedule.place(s)[0] * found["x"]
-        clean, _ = self.readings(point, s, self._output(self.network, point, s, label))
+        clean = self.clean(point, s, self._output(self.network, point, s, label))
         return found | {"output": self._restored(clean)}
 
     def terms(self, x, y, found):
@@ -120,7 +124,7 @@ class PathModel(OverCodes):
         return {self.parts[0]: found["error"]}
 
     def _drawn(self, found: dict[str, Any], training: bool) -> dict[str, Tensor]:
-        """Draw a point of each example's path; return the error there, and x̂ as the output."""
+        """Draw a point of each example's path; return the error there, and x̂ if it is measured."""
         x, label = found["x"], found["label"]
         seed, count = self.noise(training), ops.shape(x)[0]
         start = found.get(START)
@@ -131,22 +135,20 @@ class PathModel(OverCodes):
         if label is not None and training and self.drop:
             kept = noise.uniform((count, 1), noise.derived_seed(seed)) >= self.drop
             label = label * ops.cast(kept, label.dtype)
-        a, b = self.schedule.place(s)
-        point = a * x + b * start
+        point = self.schedule.point(x, start, s)
         output = self._output(self.network, point, s, label, training)
         aim, weight = self.aim(x, start, s)
         error = ops.square(output - aim)
         error = error if weight is None else weight * error
-        clean, _ = self.readings(point, s, output)
-        return {
-            "error": ops.mean(error, axis=tuple(range(1, len(x.shape)))),
-            "output": self._restored(clean),
-        }
+        drawn = {"error": ops.mean(error, axis=tuple(range(1, len(x.shape)))), "output": None}
+        if self.has_metrics:
+            drawn["output"] = self._restored(self.clean(point, s, output))
+        return drawn
 
     def _output(self, network, x, s, label, training=False):
         """Return the network's output for x at level s, `(n, 1, …)` or `(1, 1, …)`."""
         factor, level = self.schedule.seen(s)
-        level = ops.reshape(level, (-1, 1))
+        level = level if len(level.shape) == 2 else ops.reshape(level, (-1, 1))
         if not self.one_level:  # a network that joins x and the level needs as many of both
             level = ops.broadcast_to(level, (ops.shape(x)[0], 1))
         given = [factor * x, level] if label is None else [factor * x, level, label]

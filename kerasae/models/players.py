@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     loss: Tensor | Among  # a number for each example
     terms: dict[str, Tensor | Among]  # the loss's parts: tracked, with the examples' weights
     measures: Mapping[str, Tensor | Among] = MappingProxyType({})  # tracked without weights
-    output: Tensor | None = None  # `y_pred` of compiled metrics
+    output: Tensor | None = None  # `y_pred` of compiled metrics, `None` if none needs it
     target: Tensor | None = None  # `y_true` of compiled metrics
 
 

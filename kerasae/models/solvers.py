@@ -22,7 +22,7 @@ class Solver:
     """A run of a sampler: the model, the levels, and the labels.
 
     Args:
-        model: The model, with a `schedule`, `readings` and a network.
+        model: The model, with a `schedule`, a network and its readings.
         kind: Name of the solver.
         steps: Number of steps.
         labels: One-hot labels, `(n, classes)`, or `None`.

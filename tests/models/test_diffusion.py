@@ -72,12 +72,24 @@ def test_the_loss_is_the_weighted_error_of_the_reading(predicts, weight):
     s = np.exp(RNG.normal(size=(64, 1))).astype("float32")
     point, level = map(ops.convert_to_tensor, (x + s * noise, s))
     output = model._output(model.network, point, level, None)
-    clean, read = map(ops.convert_to_numpy, model.readings(point, level, output))
+    read = model.clean(point, level, output), model.noisy(point, level, output)
+    clean, read = map(ops.convert_to_numpy, read)
     np.testing.assert_allclose(clean + s * read, x + s * noise, atol=2e-5)
     aim, share = model.aim(ops.convert_to_tensor(x), ops.convert_to_tensor(noise), level)
     error = ops.convert_to_numpy((output - aim) ** 2 * (1 if share is None else share))
     factor = {"velocity": 1 + 1 / s**2, "noise": 1 / s**2, "clean": 1.0}[weight]
     np.testing.assert_allclose(error, factor * (x - clean) ** 2, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.home("torch")
+@pytest.mark.parametrize("named", ["metrics", "weighted_metrics"])
+def test_metrics_measure_the_denoised_example(named):
+    model = exactly()
+    model.compile("sgd", **{named: [keras.metrics.MeanSquaredError("squares")]})
+    history = model.fit(X, verbose=0).history
+    np.testing.assert_allclose(history["squares"], history["denoising"], rtol=1e-5)
+    values = model.evaluate(X, verbose=0, return_dict=True)
+    np.testing.assert_allclose(values["squares"], values["denoising"], rtol=1e-5)
 
 
 @pytest.mark.home("torch")

@@ -65,7 +65,7 @@ def test_the_readings_are_those_of_the_pair(schedule):
         2 * near
     )
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (aim, slope)), atol=2e-3)
-    clean, noise = model.readings(a * x + b * start, s, aim)
+    clean, noise = (read(a * x + b * start, s, aim) for read in (model.clean, model.noisy))
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (clean, x)), atol=1e-5)
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (noise, start)), atol=1e-5)
 
