@@ -276,7 +276,14 @@ def autoencoders():
     }
 
 
-@pytest.mark.parametrize("kind", ["plain", "variational", "quantized"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "plain",
+        pytest.param("variational", marks=pytest.mark.home("tensorflow")),
+        pytest.param("quantized", marks=pytest.mark.home("torch")),
+    ],
+)
 def test_it_takes_the_codes_of_any_autoencoder(kind):
     autoencoder = autoencoders()[kind]
     network = nets.unet((2, 2, 4), (4,)) if kind == "quantized" else nets.residual_mlp((2,), 8, 1)

@@ -29,26 +29,26 @@ def run(blocks, folder):
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory):
-    """What all blocks define."""
-    folder = tmp_path_factory.mktemp("using")
-    found = run(BLOCKS, folder)
-    found["leaning"] = kerasae.VariationalAutoencoder.from_preset(folder / "leaning")
-    return found
-
-
-@pytest.fixture(scope="module")
-def exports(request, tmp_path_factory):
+def exports(tmp_path_factory):
     """What the first block and the exports of its encoder define."""
-    if keras.backend.backend() == "tensorflow":  # at home, where all blocks run
-        return request.getfixturevalue("names")
     return run([BLOCKS[0], *EXPORTS], tmp_path_factory.mktemp("exports"))
 
 
+# One test: two workers would train everything twice.
 @pytest.mark.home("tensorflow")
-def test_a_hundred_labels_are_enough_for_a_classifier(names):
+def test_the_blocks_do_what_the_text_says(tmp_path):
+    names = run(BLOCKS, tmp_path)
+    # A hundred labels are enough for a classifier.
     assert names["accuracy"] > 0.6
     assert not names["encoder"].trainable_variables
+    # Fine-tuning pays.
+    assert names["after"] < names["before"] - 3
+    leaning = kerasae.VariationalAutoencoder.from_preset(tmp_path / "leaning")
+    x = names["mine"][:2]
+    np.testing.assert_allclose(leaning.reconstruct(x), names["model"].reconstruct(x), atol=0.02)
+    # Rows and sequences are learned.
+    assert names["explained"] > 0.8
+    assert names["history"][-1] < 0.5 * names["history"][0]
 
 
 def test_what_is_exported_computes_the_same(exports):
@@ -67,18 +67,3 @@ def test_jax_exports_where_tensorflow_is_installed(exports, tmp_path):
     served = tf.saved_model.load(str(tmp_path / "encoder"))
     expected = exports["encoder"].predict(exports["test"].x[:5], verbose=0)
     np.testing.assert_allclose(served.serve(exports["test"].x[:5]), expected, atol=1e-4)
-
-
-@pytest.mark.home("tensorflow")
-def test_fine_tuning_pays(names):
-    assert names["after"] < names["before"] - 3
-    x = names["mine"][:2]
-    np.testing.assert_allclose(
-        names["leaning"].reconstruct(x), names["model"].reconstruct(x), atol=0.02
-    )
-
-
-@pytest.mark.home("tensorflow")
-def test_rows_and_sequences_are_learned(names):
-    assert names["explained"] > 0.8
-    assert names["history"][-1] < 0.5 * names["history"][0]
