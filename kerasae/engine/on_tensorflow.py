@@ -22,18 +22,18 @@ LONG = 3000  # steps of a `fit` from which on compiling pays, the slowest compil
 _DENSE = frozenset(
     """
     Abs AddN AddV2 All Any ArgMax ArgMin AssignAddVariableOp AssignSubVariableOp AssignVariableOp
-    BatchMatMulV2 BiasAdd BiasAddGrad BitwiseAnd BitwiseOr BitwiseXor BroadcastGradientArgs
+    BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastGradientArgs
     BroadcastTo Cast ClipByValue ConcatV2 Const Cos Cosh Cumsum DivNoNan DynamicStitch Elu EluGrad
     Equal Erf Erfinv Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod GatherV2 Greater GreaterEqual
     Identity IdentityN InvertPermutation IsFinite IsNan L2Loss LeakyRelu LeakyReluGrad LeftShift
     Less LessEqual Lgamma Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max Maximum
     Mean Min Minimum Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 Placeholder Pow
     Prod Range ReadVariableOp RealDiv Reciprocal ReciprocalGrad Relu Relu6 ReluGrad Reshape
-    RightShift Rsqrt RsqrtGrad Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign
-    Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign
+    RightShift Round Rsqrt RsqrtGrad Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad
+    Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign
     SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze
-    StopGradient StridedSlice StridedSliceGrad Sub Sum Tanh TanhGrad Tile Transpose Unpack Xdivy
-    Xlogy ZerosLike
+    StopGradient StridedSlice StridedSliceGrad Sub Sum Tanh TanhGrad Tile Transpose Unpack
+    UnsortedSegmentSum Xdivy Xlogy ZerosLike
     """.split()
 )
 

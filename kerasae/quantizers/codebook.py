@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import devices
+from kerasae.engine import devices, noise
 from kerasae.quantizers.quantizer import Quantized, Quantizer, mean_of_each, straight_through
 
 Tensor = Any
@@ -160,7 +160,7 @@ class VectorQuantizer(Quantizer):
     def _replacements(self, flat: Tensor) -> Tensor:
         """Return a random vector of the batch for each codeword; all copies get the first's."""
         count = ops.cast(ops.shape(flat)[0], "float32")
-        places = keras.random.uniform((self.size,), seed=self.seed_generator) * count
+        places = noise.uniform((self.size,), self.seed_generator) * count
         places = ops.minimum(ops.cast(places, "int32"), ops.cast(count, "int32") - 1)
         vectors = ops.take(flat, places, axis=0)
         first = ops.cast(ops.equal(devices.rank(), 0), "float32")

@@ -11,6 +11,7 @@ import pytest
 from keras import losses, ops
 
 import kerasae
+from kerasae import quantizers
 from kerasae.engine import calls, derivatives, devices, internals, noise, platform
 from kerasae.engine.noise import Places
 from kerasae.losses import EachLoss
@@ -226,6 +227,7 @@ import sys
 import keras, numpy as np
 sys.modules["keras.src.trainers.data_adapters.array_data_adapter"] = None
 import kerasae
+from kerasae import quantizers
 model = kerasae.Autoencoder(*kerasae.nets.mlp((4,), 2, (3,)))
 model.compile()
 x = np.ones((8, 4), "float32")
@@ -333,12 +335,21 @@ TENSORFLOW = pytest.mark.skipif(
 )
 
 
+QUANTIZERS = {
+    "codebook": lambda: quantizers.VectorQuantizer(4, restart=2, k_means=False),
+    "finite scalars": lambda: quantizers.FiniteScalarQuantizer((4, 4)),
+}
+
+
 def of_kind(kind):
     keras.utils.set_random_seed(0)
     if kind == "variational":
         return kerasae.VariationalAutoencoder(
             *kerasae.nets.mlp((6,), 2, (3,), posterior="diagonal")
         )
+    if kind in QUANTIZERS:
+        networks = kerasae.nets.mlp((6,), 2, (3,))
+        return kerasae.VectorQuantizedAutoencoder(*networks, QUANTIZERS[kind]())
     corruption = keras.layers.GaussianNoise(0.1) if kind == "noisy" else None
     return kerasae.Autoencoder(*kerasae.nets.mlp((6,), 2, (3,)), corruption=corruption)
 
@@ -352,6 +363,8 @@ def of_kind(kind):
         ("plain", 2, False, [False]),
         ("plain", 1, True, [True]),
         ("variational", 2, "auto", [True]),
+        ("codebook", 2, "auto", [True]),
+        ("finite scalars", 2, "auto", [True]),
         ("noisy", 2, "auto", [True, False]),  # Keras's noise is slow by XLA: traced again without
     ],
 )

@@ -96,8 +96,8 @@ def denoisers_in_closed_form(work: Work) -> dict[str, float]:
         < ours["W₂² of 1,000 in one step, independent pairs"] / 3
     ),
     needs_mnist=False,
-    fell_short="In all five runs the flow of independent pairs ends further from the moons than "
-    "the mean there, in two by more than two deviations. There each 1,024 points lie at equal "
+    fell_short="In all ten runs the flow of independent pairs ends further from the moons than "
+    "the mean there, in six by more than two deviations. There each 1,024 points lie at equal "
     "distances on the moons and come once; here they are drawn at random and come ten times. "
     "Whether that is the reason was not tested.",
 )
