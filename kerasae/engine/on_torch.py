@@ -36,8 +36,9 @@ def _as_tensors(data: Any) -> Any:
 def _as_tensor(value: Any) -> Tensor | None:
     if value is None:
         return None
-    if isinstance(value, np.ndarray) and value.dtype == np.float32:
-        value = torch.as_tensor(value)  # at once; what Keras looks for is not in such an array
+    plain = isinstance(value, np.ndarray) and value.dtype == np.float32
+    if plain and value.flags.c_contiguous:  # not a flipped one, of which Keras makes a copy
+        value = torch.as_tensor(value)  # at once: what Keras looks for is not in such an array
     return keras.ops.convert_to_tensor(value)
 
 

@@ -180,3 +180,13 @@ def test_arguments_have_the_order_of_keras(method):
         for each in (Model, keras.Model)
     )
     assert ours == keras_own[: len(ours)]
+
+
+def test_arrays_may_be_views_that_run_backwards():
+    model = Sees()
+    model.compile("sgd")
+    flipped, copy = NUMBERS[::-1], NUMBERS[::-1].copy()
+    assert min(flipped.strides) < 0
+    assert model.evaluate(flipped, verbose=0) == model.evaluate(copy, verbose=0)
+    np.testing.assert_array_equal(model.predict(flipped, verbose=0), copy)
+    model.train_on_batch(flipped, flipped)
