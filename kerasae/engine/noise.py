@@ -21,12 +21,15 @@ Tensor = Any
 _TINY = 1e-30  # log of a uniform number must be finite; float32 has 1e-38
 
 
-def _normal(shape: tuple, seed: Any) -> Tensor:
+def _keras_normal(shape: tuple, seed: Any) -> Tensor:
     return keras.random.normal(shape, dtype="float32", seed=seed)
 
 
-def _uniform(shape: tuple, seed: Any) -> Tensor:
+def _keras_uniform(shape: tuple, seed: Any) -> Tensor:
     return keras.random.uniform(shape, _TINY, 1.0, dtype="float32", seed=seed)
+
+
+_normal, _uniform = _keras_normal, _keras_uniform
 
 
 if keras.backend.backend() == "tensorflow":
@@ -34,7 +37,6 @@ if keras.backend.backend() == "tensorflow":
 
     # The same numbers, with the algorithm named: Keras leaves it to TensorFlow, whose choice under
     # XLA on a CPU takes thirty times as long. (Under XLA the numbers differ in both cases.)
-    _keras_normal, _keras_uniform = _normal, _uniform
 
     def _key(seed: keras.random.SeedGenerator) -> Tensor:
         return tf.cast(seed.next() % (2**31 - 2), "int32")
@@ -53,7 +55,6 @@ elif keras.backend.backend() == "torch":
     import torch
 
     # The same numbers: Keras takes four operations for a seed, a tenth of a millisecond of a step.
-    _keras_normal, _keras_uniform = _normal, _uniform
 
     def _generator(seed: Any) -> torch.Generator | None:
         """Return a generator as Keras makes it of its state, or `None` if it must do so itself."""
@@ -74,7 +75,7 @@ elif keras.backend.backend() == "torch":
         generator = _generator(seed)
         if generator is None:
             return _keras_uniform(shape, seed)
-        return torch.rand(shape, generator=generator) * (1 - _TINY) + _TINY
+        return torch.rand(shape, generator=generator) + _TINY
 
 
 class Places:

@@ -11,7 +11,6 @@ import pytest
 from keras import losses, ops
 
 import kerasae
-from kerasae import quantizers
 from kerasae.engine import calls, derivatives, devices, internals, noise, platform
 from kerasae.engine.noise import Places
 from kerasae.losses import EachLoss
@@ -227,7 +226,6 @@ import sys
 import keras, numpy as np
 sys.modules["keras.src.trainers.data_adapters.array_data_adapter"] = None
 import kerasae
-from kerasae import quantizers
 model = kerasae.Autoencoder(*kerasae.nets.mlp((4,), 2, (3,)))
 model.compile()
 x = np.ones((8, 4), "float32")
@@ -336,8 +334,8 @@ TENSORFLOW = pytest.mark.skipif(
 
 
 QUANTIZERS = {
-    "codebook": lambda: quantizers.VectorQuantizer(4, restart=2, k_means=False),
-    "finite scalars": lambda: quantizers.FiniteScalarQuantizer((4, 4)),
+    "codebook": lambda: kerasae.quantizers.VectorQuantizer(4, restart=2, k_means=False),
+    "finite scalars": lambda: kerasae.quantizers.FiniteScalarQuantizer((4, 4)),
 }
 
 
