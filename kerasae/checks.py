@@ -354,6 +354,12 @@ def check_labels(
         raise ValueError(f"`{name}` holds labels from {low} to {high}, expected {kind}{either}.")
 
 
+def check_codes(name: str, value: Any, shape: tuple[int | None, ...], size: int) -> None:
+    """Check codes of the given shape for each example: whole numbers below `size`."""
+    check_array(name, value, shape)
+    check_labels(name, keras.ops.reshape(value, (-1,)), size)
+
+
 def label_of_each(
     name: str, value: Any, count: int, classes: int, unlabelled: bool = False
 ) -> np.ndarray:

@@ -59,10 +59,14 @@ def pytest_unconfigure(config):
         others.end()
 
 
-@pytest.fixture(scope="session")
-def other_backends():
-    """The other installed backends, each in a process of its own."""
-    return others.OtherBackends()
+@pytest.fixture
+def other_backends(request):
+    """The other installed backends, each in a process of its own.
+
+    In CI, a test that runs on all three has one of them in each run.
+    """
+    everywhere = not request.node.get_closest_marker("home")
+    return others.OtherBackends(in_a_ring=everywhere and request.config.getoption("--ci"))
 
 
 @pytest.fixture
@@ -89,11 +93,12 @@ def default_state(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def short_collections():
-    """What a file leaves behind is not looked through again.
+    """What a file leaves behind is not looked through again, and what a test makes, rarely.
 
     TensorFlow keeps every traced graph, millions of objects in the end, and each of the
     collector's rounds would take seconds.
     """
+    gc.set_threshold(100_000, 50, 1000)
     yield
     gc.collect()
     gc.freeze()

@@ -37,16 +37,24 @@ def end() -> None:
 
 
 class OtherBackends:
-    """The installed backends that are not the running one."""
+    """The installed backends that are not the running one.
+
+    Args:
+        in_a_ring: If True, only the next of them: where a test runs on every backend, each pair is
+            compared once.
+    """
+
+    def __init__(self, in_a_ring: bool) -> None:
+        self.in_a_ring = in_a_ring
 
     @property
     def names(self) -> list[str]:
-        running = os.environ["KERAS_BACKEND"]
-        others = [p for p in BACKENDS if p != running]
+        place = BACKENDS.index(os.environ["KERAS_BACKEND"])
+        others = [*BACKENDS[place + 1 :], *BACKENDS[:place]]
         installed = [p for p in others if importlib.util.find_spec(p)]
         if os.environ.get("KERASAE_ALL_BACKENDS"):
             assert installed == others, f"only {installed} of {others} are installed"
-        return installed
+        return installed[:1] if self.in_a_ring else installed
 
     def outputs(self, path: Path, x: Any, model_class: type) -> dict[str, np.ndarray]:
         """Return what each other backend predicts for `x`, an array, or a list or dict of them."""

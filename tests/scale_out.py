@@ -48,7 +48,7 @@ def kinds(way):
     """
     if os.environ["KERAS_BACKEND"] == "torch":
         return KINDS
-    return VARIED if way == "devices" else ("classifier", "vae", "gan")
+    return VARIED if way == "devices" else ("vae", "gan")
 
 
 def results(kind, share=None):

@@ -105,7 +105,7 @@ class CodePrior(OverCodes):
         return self.autoencoder.encoding(x, False)["indices"]
 
     def check_codes(self, name, value):
-        codes.check(name, value, self.code_shape, self.size)
+        checks.check_codes(name, value, self.code_shape, self.size)
 
     # Use.
 

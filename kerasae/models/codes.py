@@ -1,19 +1,12 @@
-"""Codes of whole numbers: their shape and size, and checks of what gives and takes them."""
+"""Codes of whole numbers: their shape and size, and what gives them."""
 
 from typing import Any
 
 import keras
-from keras import ops
 
 from kerasae import checks
 from kerasae.engine import graphs
 from kerasae.models.vector_quantized import VectorQuantizedAutoencoder
-
-
-def check(name: str, value: Any, shape: tuple[int, ...], size: int) -> None:
-    """Raise `ValueError` unless an array holds such codes: whole numbers below `size`."""
-    checks.check_array(name, value, shape)
-    checks.check_labels(name, ops.reshape(value, (-1,)), size)
 
 
 def shape_and_size(network: keras.Model, classes: int | None) -> tuple[tuple[int, ...], int]:

@@ -129,8 +129,7 @@ class VectorQuantizedAutoencoder(Autoencoder):
     def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
         """Return the decoder's output for indices, as `encode` gives them."""
         code = checks.as_array("code", code)
-        checks.check_array("code", code, self.index_shape)
-        checks.check_labels("code", ops.reshape(code, (-1,)), self.quantizer.size)
+        checks.check_codes("code", code, self.index_shape, self.quantizer.size)
         return self.view("_outputs")(ops.cast(code, "int32"), batch_size)
 
     def _vectors(self, x):
