@@ -93,6 +93,20 @@ def test_every_row_is_a_model():
     assert set(rows) <= {name for name in kerasae.__all__ if name[0].isupper()}
 
 
+def test_rows_of_a_table_have_the_cells_of_its_head():
+    """A `|` in a name would begin another cell."""
+    pages = [p for p in ROOT.rglob("*.md") if not {".venv", "build"} & set(p.parts)]
+    tables = [
+        table.splitlines()
+        for page in pages
+        for table in re.findall(r"(?m)(?:^\|.*\n)+", page.read_text(encoding="utf-8"))
+    ]
+    assert len(tables) > 20
+    for head, *rows in tables:
+        cells = [len(re.findall(r"(?<!\\)\|", row)) for row in (head, *rows)]
+        assert len(set(cells)) == 1, (head, rows[cells.index(max(cells)) - 1])
+
+
 def test_links_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if not (ROOT / "Makefile").exists():

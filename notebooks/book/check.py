@@ -1,8 +1,8 @@
 """Looks at every page of a built site in Chromium, with the network refused, as a reader would.
 
 A page is in order when nothing was logged as an error, nothing was asked of the network, every
-picture is there, every formula is set, no markup is left to be read, and every link to a place
-in the site finds its page and its heading.
+picture is there, every formula is set, nothing is cut off at the right, no markup is left to be
+read, and every link to a place in the site finds its page and its heading.
 """
 
 import contextlib
@@ -39,6 +39,8 @@ LOOK = r"""
     if (!set || wrong || !set.getBoundingClientRect().width)
       problems.push("mathematics: " + (math.dataset.tex || math.textContent).slice(0, 80));
   }
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (wide > 1) problems.push("wider than the window by " + wide);
   const prose = document.querySelector("main, article, body").cloneNode(true);
   for (const code of prose.querySelectorAll("pre, code, script, style, mjx-container, .sig"))
     code.remove();
@@ -177,6 +179,7 @@ def browser() -> Iterator[Browser]:
         command = [chromium, "--headless", "--disable-gpu", "--no-first-run", "--no-sandbox"]
         command += ["--disable-background-networking", "--disable-component-update"]
         command += ["--disable-sync", "--disable-quic", "--disable-dev-shm-usage"]
+        command += ["--window-size=1280,800"]  # of a projector
         command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-port=0"]
         command += [f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

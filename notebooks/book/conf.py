@@ -30,6 +30,8 @@ myst_heading_anchors = 4
 smartquotes_action = "D"  # dashes, which Sphinx writes as two hyphens; no quotes
 mathjax_path = "tex-svg-full.js"
 
+suppress_warnings = ["ref.python"]  # the type `bytes` is also the name of two properties
+
 default_role = "py:obj"  # `name` in a docstring: a link where there is one, else code
 autodoc_inherit_docstrings = False  # what Keras documents, its own pages say
 toc_object_entries_show_parents = "hide"

@@ -94,7 +94,7 @@ def rewritten(text: str, page: str, pages: set[str]) -> str:
 
 
 def notebook(document: dict, page: str, pages: set[str]) -> dict:
-    """A notebook as the book shows it: solutions folded, pictures described by their captions."""
+    """A notebook as the book shows it: solutions and checks folded, pictures described."""
     cells = document["cells"]
     document["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     solutions = itertools.count(1)
@@ -112,6 +112,10 @@ def notebook(document: dict, page: str, pages: set[str]) -> dict:
                 number = next(solutions)
                 shown["code_prompt_show"] = f"Solution {number}"
                 shown["code_prompt_hide"] = f"Solution {number}"
+            elif checked := re.findall(r'\bclaim\(\s*"([\d.]+)"', "".join(cell["source"])):
+                cell["metadata"].setdefault("tags", []).append("hide-input")
+                shown["code_prompt_show"] = f"How {' and '.join(checked)} is checked"
+                shown["code_prompt_hide"] = shown["code_prompt_show"]
     return document
 
 

@@ -1,11 +1,13 @@
 """Slides for the lecture hall: the cells of a notebook with the tag `slide`, one page each.
 
-A cell of text is a slide. A cell of code is a slide of its outputs, with the caption below it; if
-it has none, its code is shown. Arrow keys and the space bar turn the pages, and a browser prints
+A cell of text is a slide; what stands above its heading, it says of the cell before, and is left
+out. A cell of code is a slide of its outputs, with the caption below it; if it has none, its code
+is shown. Arrow keys and the space bar turn the pages, and a browser prints
 them as handouts.
 """
 
 import html
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +19,10 @@ body { margin: 0; font: 1.5rem/1.45 system-ui, sans-serif; color: #222; backgrou
 section { box-sizing: border-box; min-height: 100vh; padding: 3vh 6vw; background: #fff;
   display: flex; flex-direction: column; justify-content: center; break-after: page; }
 section > * { max-width: 70rem; margin: .5em auto; width: 100%; }
-h1, h2, h3 { line-height: 1.2; } .anchor-link { display: none; }
+h1, h2, h3 { line-height: 1.2; }
 img { max-height: 74vh; max-width: 100%; width: auto; margin: auto; display: block; }
 pre { font-size: 1.05rem; line-height: 1.35; overflow-x: auto; background: #f5f5f5; padding: 1em; }
+mjx-container[display=true] svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 1.2rem; } td, th { padding: .2em .8em; }
 figcaption, footer { font-size: 1.1rem; color: #555; }
 footer { text-align: right; }
@@ -56,10 +59,8 @@ def write(paths: list[Path], output: Path) -> int:
 
 def page(path: Path, mathjax: str = ELSEWHERE) -> str:
     """Return the slides of a notebook as an HTML page."""
-    from nbconvert.filters import markdown2html
-
     head = "\n\n".join(cells(path)[0]["source"].split("\n\n")[:2])
-    slides = [markdown2html(head), *(_slide(cell, after) for cell, after in chosen(path))]
+    slides = [_html(head), *(_slide(cell, after) for cell, after in chosen(path))]
     sections = "\n".join(
         f"<section>{slide}<footer>{number} / {len(slides)}</footer></section>"
         for number, slide in enumerate(slides, 1)
@@ -84,22 +85,30 @@ def chosen(path: Path) -> list[tuple[dict, str]]:
 
 
 def _slide(cell: dict, below: str) -> str:
-    from nbconvert.filters import markdown2html
-
     if cell["cell_type"] == "markdown":
-        return markdown2html(cell["source"])
+        return _html(re.sub(r"\A.*?(?=^#)", "", cell["source"], flags=re.M | re.S))
     shown = [part for output in cell["outputs"] if (part := _shown(output.get("data", {})))]
     if not shown:
         return f"<pre>{html.escape(cell['source'])}</pre>"
-    words = f"<figcaption>{markdown2html(below)}</figcaption>" if below else ""
+    words = f"<figcaption>{_html(below)}</figcaption>" if below else ""
     return f"<figure>{''.join(shown)}{words}</figure>"
 
 
-def _shown(data: dict) -> str:
+def _html(markdown: str) -> str:
+    """Return Markdown as HTML, with links to other notebooks' slides, without those to a heading.
+
+    The heading may be on no slide.
+    """
     from nbconvert.filters import markdown2html
 
+    markdown = re.sub(r"(?<=\]\()(\d\d_\w+)\.ipynb(#[^)]*)?(?=\))", r"\1.html", markdown)
+    markdown = re.sub(r"\[([^\]]*)\]\(#[^)]*\)", r"\1", markdown)
+    return re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(markdown))
+
+
+def _shown(data: dict) -> str:
     if "data:image/gif" in (film := "".join(data.get("text/html", ""))):
         return film
     if "image/png" in data:
         return f'<img alt="" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
-    return markdown2html("".join(data["text/markdown"])) if "text/markdown" in data else ""
+    return _html("".join(data["text/markdown"])) if "text/markdown" in data else ""

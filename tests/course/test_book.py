@@ -44,13 +44,16 @@ def test_the_map_has_every_notebook_and_every_arrow():
     assert 'href="01_one.html"' in svg and "One &amp; all" in svg and "mermaid" not in svg
 
 
-def test_a_notebook_folds_solutions_and_describes_pictures():
+def test_a_notebook_folds_solutions_and_checks_and_describes_pictures():
+    check = {"cell_type": "code", "metadata": {}, "source": ["claim(\n", '    "01.2",\n']}
     code = {"cell_type": "code", "metadata": {"tags": ["solution"]}, "source": ["1"]}
     caption = {"cell_type": "markdown", "source": ["*One\n", "line.*\n", "\n", "[b](03_x.ipynb)"]}
-    document = {"metadata": {}, "cells": [code, caption]}
+    document = {"metadata": {}, "cells": [check, code, caption]}
     pages.notebook(document, "notebooks/01_one.ipynb", PAGES)
     assert code["metadata"]["mystnb"]["image"] == {"alt": "One line."}
     assert "hide-cell" in code["metadata"]["tags"]
+    assert check["metadata"]["tags"] == ["hide-input"]
+    assert check["metadata"]["mystnb"]["code_prompt_show"] == "How 01.2 is checked"
     assert caption["source"] == "*One\nline.*\n\nb"
 
 

@@ -49,6 +49,9 @@ def test_slides(path):
     ]
     shown = re.findall(r"data:image/(?:png|gif);base64,", page)
     assert len(shown) == len(pictures) > 0
+    beside = {f"{each.stem}.html" for each in read.notebooks()}
+    for link in re.findall(r'<a [^>]*href="([^"]*)"', page):
+        assert link in beside or link.startswith("https://"), link
 
 
 @every_notebook

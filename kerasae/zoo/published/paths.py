@@ -44,7 +44,7 @@ NOISES = (0.25, 0.5, 1.0, 2.0)
     needs_mnist=False,
 )
 def denoisers_in_closed_form(work: Work) -> dict[str, float]:
-    """Learn E[x|x̃] and log p(x) where both are known.
+    """Learn the best denoiser and log p(x) where both are known.
 
     Of a mixture of normal distributions, and of a finite set of points, E[x|x̃] is a formula. The
     network is not told; it sees examples with noise of all levels.
