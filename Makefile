@@ -70,7 +70,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 unit: $(READY)
-	$(ONE_THREAD) $(BIN)/python -m pytest tests $(SELECTION) -n 2 --dist worksteal --durations=10
+	$(ONE_THREAD) $(BIN)/python -m pytest tests -p no:nbval $(SELECTION) -n 2 --dist worksteal --durations=10
 
 nbval: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
