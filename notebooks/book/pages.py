@@ -108,14 +108,13 @@ def notebook(document: dict, page: str, pages: set[str]) -> dict:
                 if caption:
                     shown["image"] = {"alt": caption}
             if read.is_solution(cell):
-                cell["metadata"]["tags"].append("hide-cell")
-                number = next(solutions)
-                shown["code_prompt_show"] = f"Solution {number}"
-                shown["code_prompt_hide"] = f"Solution {number}"
-            elif checked := re.findall(r'\bclaim\(\s*"([\d.]+)"', "".join(cell["source"])):
-                cell["metadata"].setdefault("tags", []).append("hide-input")
-                shown["code_prompt_show"] = f"How {' and '.join(checked)} is checked"
-                shown["code_prompt_hide"] = shown["code_prompt_show"]
+                fold, prompt = "hide-cell", f"Solution {next(solutions)}"
+            elif claims := read.checked_in(cell):
+                fold, prompt = "hide-input", f"How {' and '.join(claims)} is checked"
+            else:
+                continue
+            cell["metadata"].setdefault("tags", []).append(fold)
+            shown["code_prompt_show"] = shown["code_prompt_hide"] = prompt
     return document
 
 

@@ -75,6 +75,11 @@ def signature(path: Path) -> tuple[bytes | None, str]:
     return None, ""
 
 
+def checked_in(cell: dict) -> list[str]:
+    """The ids of the claims that a cell checks."""
+    return re.findall(r"\bclaim\(\s*\"(\d\d\.\d)\"", "".join(cell["source"]))
+
+
 def is_solution(cell: dict) -> bool:
     """Whether a cell is part of an exercise's solution."""
     return "solution" in cell["metadata"].get("tags", [])
