@@ -7,11 +7,11 @@ Everything else is called as it is.
 """
 
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-from kerasae.engine import graphs, platform
+from kerasae.engine import graphs, internals, platform
 
 Tensor = Any
 
@@ -41,7 +41,18 @@ _TRAINING = (
 _OURS = "kerasae.layers", "kerasae.nets.levels"
 _OURS_TRAINING = "kerasae.corruptions", "kerasae.penalties"
 
-Steps = list[tuple[keras.layers.Layer, tuple[int, ...]]]
+
+class Step(NamedTuple):
+    """A plain layer of a graph."""
+
+    layer: keras.layers.Layer
+    places: tuple[int, ...]  # of what it takes
+    policy: Any
+    kernel: keras.Variable | None  # of a dense layer, which looks through six modes for it
+    bias: keras.Variable | None
+
+
+Steps = list[Step]
 
 _KNOWN: Any = weakref.WeakKeyDictionary()  # network → how many layers it had, and its steps
 
@@ -66,10 +77,11 @@ def call(
     values = list(x) if isinstance(x, list) else [x]
     if steps is None or not _as_it_was(steps, *values, *others):
         return network(x, *others, training=training, **named)
-    for layer, places in steps:
+    for layer, places, _, kernel, bias in steps:
         x = values[places[0]]
-        if type(layer) is keras.layers.Dense:
-            x = layer.activation(platform.affine(x, layer.kernel, layer.bias))
+        if kernel is not None:
+            x = platform.affine(x, internals.tensor(kernel), internals.tensor(bias))
+            x = layer.activation(x)
         elif type(layer) in _TRAINING or type(layer).__module__ in _OURS_TRAINING:
             x = layer.call(x, *others, training=training, **named)
         elif type(layer) in _OF_SEVERAL:
@@ -81,30 +93,48 @@ def call(
 
 
 def _steps(network: keras.layers.Layer) -> Steps | None:
-    """Return the plain layers of a graph, each with the places of what it takes, or `None`."""
+    """Return the layers of a graph if all are plain, else `None`."""
     count = len(getattr(network, "layers", ()))  # a Sequential may grow
     known = _KNOWN.get(network)
     if known is None or known[0] != count:
         if not network.built:
             return None  # not yet
-        steps = graphs.program(network)
-        plain = steps is not None and all(_is_plain(*step) for step in steps)
-        _KNOWN[network] = known = count, steps if plain else None
+        program = graphs.program(network)
+        plain = program is not None and all(_is_plain(*step) for step in program)
+        _KNOWN[network] = known = count, [_step(*step) for step in program] if plain else None
     return known[1]
+
+
+def _step(layer: keras.layers.Layer, places: tuple[int, ...]) -> Step:
+    dense = type(layer) is keras.layers.Dense
+    weights = (layer.kernel, layer.bias) if dense else (None, None)
+    return Step(layer, places, layer.dtype_policy, *weights)
 
 
 def _is_plain(layer: Any, places: tuple[int, ...]) -> bool:
     known = type(layer) in _ALWAYS + _TRAINING
     ours = type(layer).__module__ in (*_OURS, *_OURS_TRAINING)
     taken = type(layer) in _OF_SEVERAL or ((known or ours) and len(places) == 1)
-    return taken and layer.activity_regularizer is None
+    policy = layer.dtype_policy
+    float32 = policy.compute_dtype == policy.variable_dtype == "float32"
+    adapted = policy.quantization_mode is not None or getattr(layer, "lora_enabled", False)
+    mapped = isinstance(policy, keras.dtype_policies.DTypePolicyMap)  # changes in place
+    return taken and float32 and not (adapted or mapped or layer.activity_regularizer)
 
 
 def _as_it_was(steps: Steps, *batches: Tensor) -> bool:
     """Return whether nothing has changed that a layer's own call would look at."""
-    return all(platform.is_float32(batch) for batch in batches) and all(
-        layer.compute_dtype == layer.variable_dtype == "float32"
-        and layer.quantization_mode is None
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        for layer, _ in steps
-    )
+    if internals.in_stateless_scope():
+        return False
+    for batch in batches:
+        if not platform.is_float32(batch) or batch.is_meta:  # or stands for a shape
+            return False
+    for layer, _, policy, kernel, _ in steps:
+        if (
+            layer.dtype_policy is not policy
+            or layer._forward_hooks
+            or layer._forward_pre_hooks
+            or (kernel is not None and layer.lora_enabled)
+        ):
+            return False
+    return True

@@ -86,7 +86,7 @@ def _prepared(optimizer: Any, variables: list[keras.Variable]) -> _Prepared | No
     prepared = _PREPARED.get(optimizer)
     if prepared is not None and len(prepared.parameters) == len(variables):
         same = zip(prepared.parameters, variables, strict=True)
-        if all(parameter is variable.value for parameter, variable in same):
+        if all(parameter is internals.tensor(variable) for parameter, variable in same):
             return prepared
     moments = internals.adam_moments(optimizer, variables)
     if moments is None:

@@ -15,6 +15,27 @@ def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
     return next(metric for metric in model.metrics if metric.name == "loss")
 
 
+def tensor(variable: keras.Variable | None) -> Any:
+    """Return a variable's own tensor on PyTorch, where a step asks for some forty.
+
+    Without Keras's attribute, `value`: it first looks for a scope, a dtype and a device.
+    """
+    own = getattr(variable, "_value", None)
+    return own if own is not None or variable is None else variable.value
+
+
+def in_stateless_scope() -> bool:
+    """Return whether variables have other values than their own just now.
+
+    Without Keras's answer: yes, and everything is computed by Keras's own calls.
+    """
+    try:
+        from keras.src.backend.common.stateless_scope import in_stateless_scope
+    except ImportError:
+        return True
+    return in_stateless_scope()
+
+
 @contextlib.contextmanager
 def whole_call(model: keras.Model) -> Iterator[None]:
     """Make all calls inside parts of one call of the model.

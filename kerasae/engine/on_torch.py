@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import torch
 
-from kerasae.engine import devices, fused
+from kerasae.engine import devices, fused, internals
 
 Tensor = Any
 Variables = list[keras.Variable]
@@ -20,7 +20,7 @@ TINY = 1e-30  # less than any count but 0
 
 def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: Variables) -> tuple:
     """Return what `loss_fn` returned, and the gradients of the loss."""
-    values = [variable.value for variable in variables]
+    values = [internals.tensor(variable) for variable in variables]
     with torch.enable_grad():  # nothing else in a step is differentiated
         loss, results = loss_fn()
         gradients = torch.autograd.grad(optimizer.scale_loss(loss), values, allow_unused=True)
@@ -50,11 +50,38 @@ def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None
 
 def accumulate(variable: keras.Variable, value: Tensor) -> None:
     """Add a value to a variable, in place."""
-    variable.value.add_(value)
+    internals.tensor(variable).add_(value)
+
+
+class AtOnce(keras.callbacks.Callback):
+    """Makes Keras tell callbacks of a batch at once.
+
+    Otherwise it wakes a thread for each batch, which takes a tenth of a small step from this one.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Do nothing: Keras asks only whether it is there."""
 
 
 class Step:
     """`train_step` and `test_step` as Keras calls them on PyTorch."""
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        *others,
+        **kwargs,
+    ) -> keras.callbacks.History:
+        """Train as Keras does. A GPU is not waited for at each batch."""
+        on_cpu = all(internals.tensor(each).device.type == "cpu" for each in self.variables)
+        if on_cpu and not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*keras.tree.flatten(callbacks or []), AtOnce()]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *others, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Take a step on a batch."""
@@ -76,4 +103,4 @@ class Step:
 
 def _mean(metric: keras.metrics.Mean) -> Tensor:
     """Return the mean, 0 if nothing was counted."""
-    return metric.total.value / metric.count.value.clamp(min=TINY)
+    return internals.tensor(metric.total) / internals.tensor(metric.count).clamp(min=TINY)

@@ -43,7 +43,9 @@ def total(losses: list[Tensor]) -> Tensor:
 
 def mean_over_samples(term: Tensor) -> Tensor:
     """Average several samples of each example, `(k, n)`."""
-    return ops.mean(term, axis=0) if len(term.shape) > 1 else term
+    if len(term.shape) <= 1:
+        return term
+    return term[0] if term.shape[0] == 1 else ops.mean(term, axis=0)
 
 
 def rescale_to_batch(term: Tensor | Among, size: Tensor) -> Tensor:

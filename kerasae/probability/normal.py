@@ -43,6 +43,8 @@ class Normal(Distribution):
     [0.6931, 0.6931, 0.6931, 0.6931, 0.6931]
     """
 
+    _is_standard = False
+
     def __init__(
         self, mean: Tensor, log_variance: Tensor | float = 0.0, event_axes: int | None = None
     ) -> None:
@@ -61,7 +63,9 @@ class Normal(Distribution):
         (100, 2)
         """
         zeros = ops.zeros(checks.sizes("shape", shape), "float32")
-        return cls(zeros, zeros, len(shape))
+        normal = cls(zeros, zeros, len(shape))
+        normal._is_standard = True
+        return normal
 
     @property
     def stddev(self) -> Tensor:
@@ -83,8 +87,10 @@ class Normal(Distribution):
         if not isinstance(other, Normal):
             return None
         # ½ Σ [(μ − m)²/s² + σ²/s² − 1 − log σ²/s²]; for N(0, I) that is ½ Σ (μ² + σ² − 1 − log σ²).
-        distance = (self.mean - other.mean) * ops.exp(-0.5 * other.log_variance)
-        log_ratio = self.log_variance - other.log_variance
+        distance, log_ratio = self.mean, self.log_variance
+        if not other._is_standard:
+            distance = (self.mean - other.mean) * ops.exp(-0.5 * other.log_variance)
+            log_ratio = self.log_variance - other.log_variance
         return 0.5 * self._sum(distance**2 + ops.expm1(log_ratio) - log_ratio)
 
     def _factor(self) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
-from kerasae.engine import devices, noise
+from kerasae.engine import devices, noise, platform
 from kerasae.quantizers.quantizer import Quantized, Quantizer, mean_of_each, straight_through
 
 Tensor = Any
@@ -119,7 +119,8 @@ class VectorQuantizer(Quantizer):
         if not self.built:
             self.build(tuple(z.shape))
         z = self._on_sphere(ops.cast(z, "float32"))
-        flat = ops.reshape(z, (-1, z.shape[-1]))
+        many = len(z.shape) > 2  # vectors in an example
+        flat = ops.reshape(z, (-1, z.shape[-1])) if many else z
         codewords = self.codewords()
         # ‖z − e‖² = ‖z‖² − 2 zᵀe + ‖e‖², and ‖z‖² is the same for all e.
         fixed = ops.stop_gradient(codewords)
@@ -127,20 +128,20 @@ class VectorQuantizer(Quantizer):
             ops.stop_gradient(flat), ops.transpose(fixed)
         )
         places = ops.cast(ops.argmin(distances, axis=-1), "int32")
-        chosen = ops.reshape(ops.take(codewords, places, axis=0), ops.shape(z))
+        chosen = ops.take(codewords, places, axis=0)
+        chosen = ops.reshape(chosen, ops.shape(z)) if many else chosen
         loss = self.commitment * mean_of_each((z - ops.stop_gradient(chosen)) ** 2)
         if self.update == "gradient":
             loss = loss + mean_of_each((ops.stop_gradient(z) - chosen) ** 2)
         elif training:
             self._average(ops.stop_gradient(flat), places)
-        indices = ops.reshape(places, ops.shape(z)[:-1])
+        indices = ops.reshape(places, ops.shape(z)[:-1]) if many else places
         return Quantized(straight_through(z, chosen), indices, loss)
 
     def _average(self, flat: Tensor, places: Tensor) -> None:
         """Move the codewords towards the vectors that they stand for."""
-        ones = ops.ones_like(flat[:, 0])
-        counts = ops.segment_sum(ones, places, num_segments=self.size)  # n_k
-        sums = ops.segment_sum(flat, places, num_segments=self.size)  # Σ z
+        counts = platform.occurrences(places, self.size)  # n_k
+        sums = platform.segment_sum(flat, places, self.size)  # Σ z
         counts, sums = devices.totals(counts, sums)
         counts_then = self.decay * self.counts + (1 - self.decay) * counts
         sums_then = self.decay * self.sums + (1 - self.decay) * sums

@@ -6,8 +6,11 @@ import numpy as np
 from keras import ops
 
 from kerasae import checks
+from kerasae.engine import platform
 
 Tensor = Any
+
+TINY = 1e-30  # no share but 0 is so small that it would change
 
 
 def perplexity(indices: Tensor, size: int) -> Tensor:
@@ -18,10 +21,9 @@ def perplexity(indices: Tensor, size: int) -> Tensor:
     >>> float(perplexity(ops.convert_to_tensor([[0, 1], [2, 3]]), 8))
     4.0
     """
-    flat = ops.reshape(indices, (-1,))
-    counts = ops.segment_sum(ops.ones_like(flat, dtype="float32"), flat, num_segments=size)
+    counts = platform.occurrences(indices, size)
     shares = counts / ops.sum(counts)
-    return ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-30))))
+    return ops.exp(-ops.sum(shares * ops.log(shares + TINY)))
 
 
 def usage(indices: Any, size: int) -> dict[str, float]:

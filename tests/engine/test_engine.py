@@ -4,6 +4,8 @@ import math
 import statistics
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -161,6 +163,17 @@ def test_the_metric_called_loss_is_keras_s_own():
     assert internals.loss_tracker(model) is model._loss_tracker
 
 
+@pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
+def test_a_variable_s_own_tensor_is_its_value():
+    variable = keras.Variable(np.ones(2, "float32"))
+    assert internals.tensor(variable) is variable.value
+    assert internals.tensor(SimpleNamespace(value=3)) == 3
+    assert internals.tensor(None) is None
+    with keras.StatelessScope():
+        assert internals.in_stateless_scope()
+    assert not internals.in_stateless_scope()
+
+
 def test_the_moments_of_adam_are_found():
     model = small()
     model.make_train_function()
@@ -310,19 +323,41 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     assert calls._steps(keras.Model([x, y], layers.Average()([x, y]))) is None
     regularized = layers.Add(activity_regularizer="l2")([x, y])
     assert calls._steps(keras.Model([x, y], regularized)) is None
-    half = network(dtype="mixed_float16")
+    assert calls._steps(network(dtype="mixed_float16")) is None
     x = ops.ones((1, 3))
-    assert not calls._as_it_was(calls._steps(half), x)
     assert not calls._as_it_was(calls._steps(network()), ops.cast(x, "float16"))
     hooked = network()
     seen = []
     hooked.layers[-1].register_forward_hook(lambda *_: seen.append(1))
     calls.call(hooked, x, False)
     assert seen == [1]
+    adapted = network()
+    calls.call(adapted, x, False)
+    adapted.layers[-1].enable_lora(1)
+    adapted.set_weights([np.ones_like(each) for each in adapted.get_weights()])
+    np.testing.assert_array_equal(numpy(calls.call(adapted, x, False)), numpy(adapted(x)))
+    elsewhere = network()
+    calls.call(elsewhere, x, False)
+    with keras.StatelessScope([(weight, ops.ones_like(weight)) for weight in elsewhere.weights]):
+        assert numpy(calls.call(elsewhere, x, False)).tolist() == [[4, 4]]
     grown = network()
     calls.call(grown, x, False)
     grown.add(layers.Dense(7))
     assert tuple(calls.call(grown, x, False).shape) == (1, 7)
+
+
+@pytest.mark.skipif(not TORCH, reason="elsewhere a thread for callbacks costs nothing")
+def test_callbacks_hear_of_a_batch_at_once():
+    class Listener(keras.callbacks.Callback):
+        async_safe = True
+
+        def on_train_batch_end(self, batch, logs=None):
+            heard.append(threading.current_thread())
+
+    heard, x = [], np.zeros((4, 4), "float32")
+    for callbacks in (Listener(), [Listener()]):
+        small().fit(x, batch_size=2, verbose=0, callbacks=callbacks)
+    assert heard == 4 * [threading.main_thread()]
 
 
 # XLA on TensorFlow.
@@ -411,6 +446,15 @@ def test_noise_is_normal_under_xla_too():
 
 
 # What an engine does fast.
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 3)])
+def test_sums_of_each_index_are_keras_s(shape):
+    values = np.random.default_rng(0).normal(size=shape).astype("float32")
+    indices = np.array([4, 0, 0, 2, 4, 4], "int32")
+    values, indices = ops.convert_to_tensor(values), ops.convert_to_tensor(indices)
+    expected = ops.segment_sum(values, indices, num_segments=6)
+    np.testing.assert_array_equal(numpy(platform.segment_sum(values, indices, 6)), numpy(expected))
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3)])
