@@ -18,9 +18,6 @@ Tensor = Any
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    def _copies() -> int:
-        return tf.distribute.get_strategy().num_replicas_in_sync
-
     def _rank() -> Tensor:
         context = tf.distribute.get_replica_context()
         return 0 if context is None else context.replica_id_in_sync_group
@@ -32,10 +29,6 @@ if keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "torch":
     import torch.distributed
 
-    def _copies() -> int:
-        started = torch.distributed.is_available() and torch.distributed.is_initialized()
-        return torch.distributed.get_world_size() if started else 1
-
     def _rank() -> Tensor:
         return torch.distributed.get_rank()
 
@@ -43,11 +36,6 @@ elif keras.backend.backend() == "torch":
         value = value.detach().clone()
         torch.distributed.all_reduce(value)
         return value
-
-else:
-
-    def _copies() -> int:
-        return 1
 
 
 def copies() -> int:
@@ -58,7 +46,12 @@ def copies() -> int:
     >>> copies()
     1
     """
-    return _copies()
+    if keras.backend.backend() == "tensorflow":
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    if keras.backend.backend() == "torch":
+        started = torch.distributed.is_available() and torch.distributed.is_initialized()
+        return torch.distributed.get_world_size() if started else 1
+    return 1
 
 
 def rank() -> Tensor:

@@ -45,16 +45,13 @@ def differentiate(model: keras.Model, optimizer: Any, loss_fn: Any, variables: V
         tape.watch(values)
         loss, results = loss_fn()
         scaled = optimizer.scale_loss(loss)
-    return (loss, results), [_summed(gradient) for gradient in tape.gradient(scaled, values)]
-
-
-def _summed(gradient: Any) -> Tensor | None:
-    """Return a gradient as a tensor.
-
-    That of an embedding has a row for each use of a word: Adam would square the rows, not their
-    sum.
-    """
-    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+    gradients = tape.gradient(scaled, values)
+    for index, gradient in enumerate(gradients):
+        # That of an embedding has a row for each use of a word: Adam would square the rows, not
+        # their sum.
+        if isinstance(gradient, tf.IndexedSlices):
+            gradients[index] = tf.convert_to_tensor(gradient)
+    return (loss, results), gradients
 
 
 def apply(optimizer: Any, gradients: list[Tensor], variables: Variables) -> None:

@@ -25,7 +25,8 @@ from kerasae import checks
 from kerasae.engine.noise import Seed, derived_seed
 from kerasae.models import adversaries, games
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.players import Batch, Outcome, Player
+from kerasae.models.batch import Batch
+from kerasae.models.players import Outcome, Player
 from kerasae.probability import priors
 
 Tensor = Any

@@ -23,9 +23,9 @@ from kerasae.engine.noise import Places
 from kerasae.engine.optimizer_group import OptimizerGroup
 from kerasae.engine.streams import predictions
 from kerasae.engine.views import View
-from kerasae.models import reductions
+from kerasae.models.batch import Among, Batch, mean_over_samples, track
 from kerasae.models.learner import Learner
-from kerasae.models.players import Among, Batch, Outcome, Player
+from kerasae.models.players import Outcome, Player
 
 Tensor = Any
 Found = dict[str, Any]
@@ -86,7 +86,7 @@ class Model(Learner):
 
     def combine(self, terms: dict[str, Tensor], found: Found) -> Tensor:
         """Return the loss of each example: the sum of the terms."""
-        return sum(reductions.mean_over_samples(term) for term in terms.values())
+        return sum(mean_over_samples(term) for term in terms.values())
 
     def measures(self, x: Any, y: Any, found: Found) -> dict[str, Tensor | Among]:
         """Return numbers to track beside the loss, in the same shapes as terms."""
@@ -158,8 +158,7 @@ class Model(Learner):
             found["weights"] = weights
         target = self.target(x, y, found)
         terms = self.all_terms(x, target, found)
-        rescale = functools.partial(reductions.rescale_to_batch, size=batch.count)
-        loss = self.combine({name: rescale(term) for name, term in terms.items()}, found)
+        loss = self.combine({name: batch.rescaled(term) for name, term in terms.items()}, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
 
     def move(self, batch: Batch, *players: str) -> list[tuple]:
@@ -182,10 +181,9 @@ class Model(Learner):
         with internals.whole_call(self):
             outcome = self.players()[name].turn(batch, training)
         size, weight = batch.count, batch.weight
-        tracked = [(part, term, weight) for part, term in outcome.terms.items()]
-        tracked += [(part, value, None) for part, value in outcome.measures.items()]
-        sums = {part: reductions.total_and_count(term, size, w) for part, term, w in tracked}
-        loss = reductions.mean_over_samples(reductions.rescale_to_batch(outcome.loss, size))
+        sums = {part: batch.total(term, weight) for part, term in outcome.terms.items()}
+        sums |= {part: batch.total(value, None) for part, value in outcome.measures.items()}
+        loss = mean_over_samples(batch.rescaled(outcome.loss))
         if not len(loss.shape):
             loss = ops.broadcast_to(loss, (batch.size,))
         whole = ops.sum(loss if weight is None else weight * loss)
@@ -197,7 +195,7 @@ class Model(Learner):
     def _recorded(self, result: tuple[Tensor, tuple]) -> tuple:
         """Add the sums in a result of `_loss` to the trackers, and return the rest."""
         _, (sums, rest) = result
-        reductions.add([self.trackers[part] for part in sums], sums.values())
+        track([self.trackers[part] for part in sums], sums.values())
         return rest
 
     def _added(self, name: str) -> Tensor:
@@ -205,22 +203,21 @@ class Model(Learner):
 
         A layer that belongs to several players adds to the loss of the first.
         """
-        players = self.players()
+        players, losses = self.players(), []
         if len(players) == 1:
-            return reductions.total(self.losses)
-        names = list(players)
-        earlier = [n for other in names[: names.index(name)] for n in players[other].networks]
-        seen = {id(layer) for network in earlier for layer in graphs.layers_of(network)}
-        added = 0.0
-        for network in players[name].networks:
-            layers = graphs.layers_of(network)
-            own = [layer for layer in layers if id(layer) not in seen]
-            added = added + reductions.total(
-                network.losses
-                if len(own) == len(layers)
-                else [loss for layer in own for loss in layer.losses]
-            )
-        return added
+            losses = self.losses
+        else:
+            names = list(players)
+            earlier = [n for other in names[: names.index(name)] for n in players[other].networks]
+            seen = {id(layer) for network in earlier for layer in graphs.layers_of(network)}
+            for network in players[name].networks:
+                layers = graphs.layers_of(network)
+                own = [layer for layer in layers if id(layer) not in seen]
+                whole = len(own) == len(layers)
+                losses += (
+                    network.losses if whole else [each for layer in own for each in layer.losses]
+                )
+        return sum((ops.sum(ops.cast(loss, "float32")) for loss in losses), 0.0)
 
     def learn(self, x, y, sample_weight):
         """Play a round on a batch and return the logs."""
@@ -236,7 +233,7 @@ class Model(Learner):
     def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
         """Update the metrics with the first player's output and return the logs."""
         whole = sum(whole for whole, *_ in results)
-        reductions.add([self.aside.loss], [(whole, batch.count)])
+        track([self.aside.loss], [(whole, batch.count)])
         _, output, target = results[0]
         return self.compute_metrics(batch.x, target, output, batch.sample_weight)
 

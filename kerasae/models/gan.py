@@ -30,7 +30,8 @@ from kerasae import checks, nets
 from kerasae.engine import arguments, calls, noise
 from kerasae.engine.streams import predictions
 from kerasae.models import adversaries, averaging, games, inputs
-from kerasae.models.players import Batch, Outcome, Player
+from kerasae.models.batch import Batch
+from kerasae.models.players import Outcome, Player
 from kerasae.models.sampler import Sampler, diversity
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae.models.players import Among
+from kerasae.models.batch import Among
 
 Tensor = Any
 

@@ -17,7 +17,7 @@ from kerasae.engine import internals, noise
 from kerasae.engine.streams import predictions
 from kerasae.models import inputs
 from kerasae.models.base import Model
-from kerasae.models.players import Among
+from kerasae.models.batch import Among
 
 Tensor = Any
 

@@ -22,7 +22,8 @@ from kerasae.engine import calls
 from kerasae.engine.noise import derived_seed
 from kerasae.models import adversaries, games, labels
 from kerasae.models.adversarial import AdversarialAutoencoder
-from kerasae.models.players import Batch, Outcome, Player
+from kerasae.models.batch import Batch
+from kerasae.models.players import Outcome, Player
 from kerasae.probability import priors
 from kerasae.probability.discrete import Categorical
 

@@ -14,7 +14,8 @@ from keras import ops
 from kerasae.engine.optimizer_group import OptimizerGroup
 from kerasae.engine.step import Stepper
 from kerasae.models.base import Model
-from kerasae.models.players import Batch, Outcome, Player
+from kerasae.models.batch import Batch
+from kerasae.models.players import Outcome, Player
 
 BACKEND = keras.backend.backend()
 ON_PYTORCH = pytest.mark.skipif(BACKEND != "torch", reason="PyTorch alone has a fused step")
