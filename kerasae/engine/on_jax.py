@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import keras
 
+from kerasae.engine import internals
+
 Tensor = Any
 Variables = list[keras.Variable]
 
@@ -72,6 +74,16 @@ def accumulate(variable: keras.Variable, value: Tensor) -> None:
 
 class Step:
     """`train_step` and `test_step` as Keras calls them on JAX."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute as Keras does, which looks for layers and variables in its value.
+
+        Only the state is set as it is: `fit` sets it at each step, and it holds fifty arrays.
+        """
+        if name == internals.STATE_OF_JAX:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Tensor], tuple]:
         """Take a step on a batch, as a pure function of the state."""

@@ -4,6 +4,7 @@ Keras leaves XLA off on a CPU. Where the step is dense algebra, XLA makes it a f
 faster, and takes a second or two to compile it: a long `fit` is compiled, a short one is not.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -96,25 +97,33 @@ def _of_streams(model: keras.Model, step: Function, keras_own: Function, long: b
 
     Keras's own is for tf.data: it knows beforehand that a last batch may be shorter. Of arrays, as
     `streams` gives them, the first would be taken for all, and the step traced twice.
+    All batches of an iterator are of one kind: `tf.function` looks it up at each, which takes it a
+    tenth of a millisecond.
     """
-    compiled = None
+    traced: dict[str, Function] = {}  # by the kind of a batch
+    latest, compiled = None, None
 
-    def traced(data: Any, by_xla: bool) -> tuple[Function, tf.Graph]:
-        function = tf.function(step, autograph=False, jit_compile=by_xla, reduce_retracing=True)
-        shapes = keras.tree.map_structure(_any, data)
-        return function, function.get_concrete_function(shapes).graph
+    def trace(kind: Any, by_xla: bool) -> Function:
+        return tf.function(step, autograph=False, jit_compile=by_xla).get_concrete_function(kind)
+
+    def of_kind(kind: Any) -> Function:
+        name = repr(kind)
+        if name not in traced:
+            function = trace(kind, by_xla=long or model.jit_compile)
+            if long and not (model.jit_compile or _is_dense(function.graph)):
+                function = trace(kind, by_xla=False)
+            traced[name] = function
+        return traced[name]
 
     def function(iterator: Any) -> dict[str, Tensor]:
         if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
             return keras_own(iterator)
-        nonlocal compiled
+        nonlocal latest, compiled
         data = next(iterator)
         if model.run_eagerly:
             return step(data)
-        if compiled is None:
-            compiled, graph = traced(data, by_xla=long or model.jit_compile)
-            if long and not (model.jit_compile or _is_dense(graph)):
-                compiled, _ = traced(data, by_xla=False)
+        if latest is None or latest() is not iterator:
+            latest, compiled = weakref.ref(iterator), of_kind(keras.tree.map_structure(_any, data))
         return compiled(data)
 
     return function

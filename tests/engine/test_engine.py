@@ -204,6 +204,18 @@ def test_a_model_without_keras_s_call_context_still_works(monkeypatch):
         pass
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others have no such state")
+def test_the_state_between_two_steps_is_not_looked_through():
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(getattr(self.model, internals.STATE_OF_JAX))
+
+    model, seen = small(), []
+    model.fit(np.zeros((4, 4), "float32"), batch_size=2, verbose=0, callbacks=[Look()])
+    kinds = {type(seen[0]), *(type(part) for part in seen[0].values())}
+    assert len(seen) == 2 and kinds == {dict, list}
+
+
 def test_weight_decay_of_all_is_told_from_that_of_some():
     model = small()
     optimizer = keras.optimizers.AdamW(0.1)
@@ -358,6 +370,23 @@ def test_callbacks_hear_of_a_batch_at_once():
     for callbacks in (Listener(), [Listener()]):
         small().fit(x, batch_size=2, verbose=0, callbacks=callbacks)
     assert heard == 4 * [threading.main_thread()]
+
+
+def test_each_kind_of_batch_has_its_step():
+    rng = np.random.default_rng(0)
+    x, weights = rng.random((5, 4), dtype="float32"), rng.random(5, dtype="float32")
+    losses = {}
+    for eager in (False, True):
+        model = small()
+        model.compile(keras.optimizers.SGD(0.0), run_eagerly=eager)
+        fits = [(x,), (x, 1 - x), (x, x, weights), (x[:3], 1 - x[:3], weights[:3]), (x,)]
+        each = [
+            model.fit(x, y, sample_weight=w, batch_size=2, verbose=0).history["loss"][0]
+            for x, y, w in ((*given, None, None)[:3] for given in fits)
+        ]
+        losses[eager] = [*each, model.evaluate(x, verbose=0)[0]]
+    np.testing.assert_allclose(losses[False], losses[True], rtol=1e-6)
+    assert len(np.unique(np.round(losses[True], 6))) == 4
 
 
 # XLA on TensorFlow.
