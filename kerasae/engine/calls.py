@@ -94,15 +94,22 @@ def call(
 
 def _steps(network: keras.layers.Layer) -> Steps | None:
     """Return the layers of a graph if all are plain, else `None`."""
-    count = len(getattr(network, "layers", ()))  # a Sequential may grow
+    if not network.built:
+        return None  # not yet
+    if not isinstance(network, keras.Model):
+        return _found(network)  # its step, kept, would keep it
+    count = len(network.layers)  # a Sequential may grow
     known = _KNOWN.get(network)
     if known is None or known[0] != count:
-        if not network.built:
-            return None  # not yet
-        program = graphs.program(network)
-        plain = program is not None and all(_is_plain(*step) for step in program)
-        _KNOWN[network] = known = count, [_step(*step) for step in program] if plain else None
+        _KNOWN[network] = known = count, _found(network)
     return known[1]
+
+
+def _found(network: keras.layers.Layer) -> Steps | None:
+    program = graphs.program(network)
+    if program is None or not all(_is_plain(*step) for step in program):
+        return None
+    return [_step(*step) for step in program]
 
 
 def _step(layer: keras.layers.Layer, places: tuple[int, ...]) -> Step:

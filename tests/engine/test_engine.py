@@ -1,10 +1,12 @@
 """The engine's own parts: noise by place, losses of each example, Keras's private names."""
 
+import gc
 import math
 import statistics
 import subprocess
 import sys
 import threading
+import weakref
 from types import SimpleNamespace
 
 import keras
@@ -356,6 +358,20 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     calls.call(grown, x, False)
     grown.add(layers.Dense(7))
     assert tuple(calls.call(grown, x, False).shape) == (1, 7)
+
+
+@pytest.mark.skipif(not TORCH, reason="elsewhere a step is compiled")
+@pytest.mark.parametrize("kind", ["layer", "network"])
+def test_what_was_called_is_not_kept(kind):
+    called = keras.layers.GaussianNoise(0.1)
+    if kind == "network":
+        called = keras.Sequential([keras.Input((3,)), called, keras.layers.Dense(2)])
+    calls.call(called, ops.ones((2, 3)), True)  # which builds a layer
+    calls.call(called, ops.ones((2, 3)), True)
+    seen = weakref.ref(called)
+    del called
+    gc.collect()
+    assert seen() is None
 
 
 @pytest.mark.skipif(not TORCH, reason="elsewhere a thread for callbacks costs nothing")
