@@ -77,9 +77,11 @@ nbval: $(READY)
 
 # Each backend loads what the others have saved: a missing one is an error.
 ci test-all: export KERASAE_ALL_BACKENDS := 1
+# What fails on one backend hides nothing of the others.
 test-all: export SELECTION :=
 test-all: all-ready
-	for backend in $(BACKENDS); do $(MAKE) test BACKEND=$$backend || exit 1; done
+	failed=; for backend in $(BACKENDS); do $(MAKE) -k test BACKEND=$$backend || failed="$$failed $$backend"; done; \
+	test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
 
 refresh: $(READY)
 	$(ONE_THREAD) $(BIN)/python notebooks/course run --in-place
