@@ -119,7 +119,7 @@ class VectorQuantizer(Quantizer):
         if not self.built:
             self.build(tuple(z.shape))
         z = self._on_sphere(ops.cast(z, "float32"))
-        many = len(z.shape) > 2  # vectors in an example
+        many = len(z.shape) != 2  # vectors in an example
         flat = ops.reshape(z, (-1, z.shape[-1])) if many else z
         codewords = self.codewords()
         # ‖z − e‖² = ‖z‖² − 2 zᵀe + ‖e‖², and ‖z‖² is the same for all e.
