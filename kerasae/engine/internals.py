@@ -9,6 +9,11 @@ from typing import Any
 
 import keras
 
+try:
+    from keras.src.backend.common.stateless_scope import in_stateless_scope as _in_stateless_scope
+except ImportError:
+    _in_stateless_scope = None
+
 # The attribute in which `fit` keeps a model's state between two steps on JAX. If Keras calls it
 # otherwise, a step takes a tenth of a millisecond more.
 STATE_OF_JAX = "_jax_state"
@@ -33,11 +38,7 @@ def in_stateless_scope() -> bool:
 
     Without Keras's answer: yes, and everything is computed by Keras's own calls.
     """
-    try:
-        from keras.src.backend.common.stateless_scope import in_stateless_scope
-    except ImportError:
-        return True
-    return in_stateless_scope()
+    return _in_stateless_scope is None or _in_stateless_scope()
 
 
 @contextlib.contextmanager
