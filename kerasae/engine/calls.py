@@ -121,12 +121,13 @@ def _step(layer: keras.layers.Layer, places: tuple[int, ...]) -> Step:
 def _is_plain(layer: Any, places: tuple[int, ...]) -> bool:
     known = type(layer) in _ALWAYS + _TRAINING
     ours = type(layer).__module__ in (*_OURS, *_OURS_TRAINING)
-    taken = type(layer) in _OF_SEVERAL or ((known or ours) and len(places) == 1)
+    if not (type(layer) in _OF_SEVERAL or ((known or ours) and len(places) == 1)):
+        return False  # an operation of a graph may be no layer
     policy = layer.dtype_policy
     float32 = policy.compute_dtype == policy.variable_dtype == "float32"
     adapted = policy.quantization_mode is not None or getattr(layer, "lora_enabled", False)
     mapped = isinstance(policy, keras.dtype_policies.DTypePolicyMap)  # changes in place
-    return taken and float32 and not (adapted or mapped or layer.activity_regularizer)
+    return float32 and not (adapted or mapped or layer.activity_regularizer)
 
 
 def _as_it_was(steps: Steps, *batches: Tensor) -> bool:

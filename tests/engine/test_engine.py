@@ -335,6 +335,7 @@ def test_what_is_no_plain_chain_is_called_as_it_is():
     x, y = keras.Input((3,)), keras.Input((3,))
     assert calls._steps(keras.Model([x, y], [layers.Dense(1)(x), layers.Dense(1)(y)])) is None
     assert calls._steps(keras.Model([x, y], layers.Average()([x, y]))) is None
+    assert calls._steps(keras.Model([x, y], ops.silu(x) + layers.Dense(3)(y))) is None
     regularized = layers.Add(activity_regularizer="l2")([x, y])
     assert calls._steps(keras.Model([x, y], regularized)) is None
     assert calls._steps(network(dtype="mixed_float16")) is None
