@@ -97,15 +97,15 @@ def _steps(network: keras.layers.Layer) -> Steps | None:
     if not network.built:
         return None  # not yet
     if not isinstance(network, keras.Model):
-        return _found(network)  # its step, kept, would keep it
+        return _plain_steps(network)  # its step, kept, would keep it
     count = len(network.layers)  # a Sequential may grow
     known = _KNOWN.get(network)
     if known is None or known[0] != count:
-        _KNOWN[network] = known = count, _found(network)
+        _KNOWN[network] = known = count, _plain_steps(network)
     return known[1]
 
 
-def _found(network: keras.layers.Layer) -> Steps | None:
+def _plain_steps(network: keras.layers.Layer) -> Steps | None:
     program = graphs.program(network)
     if program is None or not all(_is_plain(*step) for step in program):
         return None

@@ -76,12 +76,13 @@ def is_nested(layer: keras.layers.Layer) -> bool:
     On JAX a model in training does not announce its own call, but runs in a stateless scope.
     Without Keras's call context: no, and what the layer would add to another's loss is lost.
     """
+    if _in_stateless_scope is None:
+        return False
     try:
         from keras.src.backend.common.global_state import get_global_attribute
-        from keras.src.backend.common.stateless_scope import in_stateless_scope
 
         context = get_global_attribute("current_call_ctx")
-        return context is not None and (context.entry_layer is not layer or in_stateless_scope())
+        return context is not None and (context.entry_layer is not layer or _in_stateless_scope())
     except (ImportError, AttributeError):
         return False
 

@@ -66,22 +66,12 @@ class AtOnce(keras.callbacks.Callback):
 class Step:
     """`train_step` and `test_step` as Keras calls them on PyTorch."""
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
-        *others,
-        **kwargs,
-    ) -> keras.callbacks.History:
+    def fit(self, *args, callbacks: Any = None, **kwargs) -> keras.callbacks.History:
         """Train as Keras does. A GPU is not waited for at each batch."""
         on_cpu = all(internals.tensor(each).device.type == "cpu" for each in self.variables)
         if on_cpu and not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), AtOnce()]
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *others, **kwargs)
+        return super().fit(*args, callbacks=callbacks, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Take a step on a batch."""
