@@ -25,7 +25,7 @@ from kerasae.engine.streams import predictions
 from kerasae.engine.views import View
 from kerasae.models.batch import Among, Batch, mean_over_samples, track
 from kerasae.models.learner import Learner
-from kerasae.models.players import Outcome, Player
+from kerasae.models.players import Outcome, Player, Result
 
 Tensor = Any
 Found = dict[str, Any]
@@ -105,7 +105,7 @@ class Model(Learner):
         """Return the players by their names, in the order of play."""
         return {"model": Player([self], self.turn)}
 
-    def play(self, batch: Batch) -> list[tuple]:
+    def play(self, batch: Batch) -> list[Result]:
         """Play a round: each player takes a step in turn. Return the results of `move`."""
         return [result for player in self.players() for result in self.move(batch, player)]
 
@@ -161,11 +161,8 @@ class Model(Learner):
         loss = self.combine({name: batch.rescaled(term) for name, term in terms.items()}, found)
         return Outcome(loss, terms, self.measures(x, y, found), found["output"], target)
 
-    def move(self, batch: Batch, *players: str) -> list[tuple]:
-        """Take a step of one player, or of several at once with all gradients at one point.
-
-        Return the batch's sum of the loss, the output and the target of each.
-        """
+    def move(self, batch: Batch, *players: str) -> list[Result]:
+        """Take a step of one player, or of several at once with all gradients at one point."""
         steps = []
         for name in players:
             loss_fn = functools.partial(self._loss, name, batch, True)
@@ -174,29 +171,20 @@ class Model(Learner):
                 optimizer = optimizer[name]
             variables = self.aside.variables or self.player_variables()
             steps.append((loss_fn, optimizer, variables[name]))
-        return [self._recorded(result) for result in self.descend(*steps)]
+        return [result for _, result in self.descend(*steps)]
 
-    def _loss(self, name: str, batch: Batch, training: bool) -> tuple[Tensor, tuple]:
-        """Return the loss to differentiate, and the sums to track with what `move` returns."""
+    def _loss(self, name: str, batch: Batch, training: bool) -> tuple[Tensor, Result]:
+        """Return the loss to differentiate, and what to report."""
         with internals.whole_call(self):
             outcome = self.players()[name].turn(batch, training)
-        size, weight = batch.count, batch.weight
+        weight = batch.weight
         sums = {part: batch.total(term, weight) for part, term in outcome.terms.items()}
         sums |= {part: batch.total(value, None) for part, value in outcome.measures.items()}
-        loss = mean_over_samples(batch.rescaled(outcome.loss))
-        if not len(loss.shape):
-            loss = ops.broadcast_to(loss, (batch.size,))
-        whole = ops.sum(loss if weight is None else weight * loss)
+        whole, size = batch.total(batch.rescaled(outcome.loss), weight)
         added = self._added(name)
         (count,) = devices.totals(size)
         scalar = whole / count + added / devices.copies()  # gradients are summed over devices
-        return scalar, (sums, (whole + added * size, outcome.output, outcome.target))
-
-    def _recorded(self, result: tuple[Tensor, tuple]) -> tuple:
-        """Add the sums in a result of `_loss` to the trackers, and return the rest."""
-        _, (sums, rest) = result
-        track([self.trackers[part] for part in sums], sums.values())
-        return rest
+        return scalar, Result(whole + added * size, sums, outcome.output, outcome.target)
 
     def _added(self, name: str) -> Tensor:
         """Return the losses that a player's layers and regularizers add to its own.
@@ -227,15 +215,17 @@ class Model(Learner):
     def judge(self, x, y, sample_weight):
         """Evaluate every player's loss on a batch and return the logs."""
         batch = Batch(x, y, sample_weight)
-        results = [self._recorded(self._loss(name, batch, False)) for name in self.players()]
-        return self._logs(batch, results)
+        return self._logs(batch, [self._loss(name, batch, False)[1] for name in self.players()])
 
-    def _logs(self, batch: Batch, results: list) -> dict[str, Tensor]:
-        """Update the metrics with the first player's output and return the logs."""
-        whole = sum(whole for whole, *_ in results)
-        track([self.aside.loss], [(whole, batch.count)])
-        _, output, target = results[0]
-        return self.compute_metrics(batch.x, target, output, batch.sample_weight)
+    def _logs(self, batch: Batch, results: list[Result]) -> dict[str, Tensor]:
+        """Update the metrics, compiled ones with the first player's output; return the logs."""
+        whole = sum(result.whole for result in results)
+        sums = [(self.aside.loss, (whole, batch.count))]
+        for result in results:
+            sums += [(self.trackers[part], pair) for part, pair in result.sums.items()]
+        track(sums)
+        first = results[0]
+        return self.compute_metrics(batch.x, first.target, first.output, batch.sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the compiled metrics."""

@@ -71,9 +71,11 @@ def mean_over_samples(term: Tensor) -> Tensor:
     return term[0] if term.shape[0] == 1 else ops.mean(term, axis=0)
 
 
-def track(trackers: list[keras.metrics.Mean], sums: Iterable[tuple[Tensor, Tensor]]) -> None:
+def track(sums: Iterable[tuple[keras.metrics.Mean, tuple[Tensor, Tensor]]]) -> None:
     """Add a batch's totals and counts to an epoch's, so that a shorter last batch counts less."""
-    variables = [variable for tracker in trackers for variable in (tracker.total, tracker.count)]
-    values = devices.totals(*(value for pair in sums for value in pair))
-    for variable, value in zip(variables, values, strict=True):
+    variables, values = [], []
+    for tracker, pair in sums:
+        variables += (tracker.total, tracker.count)
+        values += pair
+    for variable, value in zip(variables, devices.totals(*values), strict=True):
         accumulate(variable, value)

@@ -201,7 +201,7 @@ class GAN(Sampler):
         else:
             k = self.discriminator_steps
             results = [self.move(batch, "discriminator")[0] for _ in range(k)]
-            results = [(whole / k, *rest) for whole, *rest in results]
+            results = [result._replace(whole=result.whole / k) for result in results]
             results += self.move(batch, "generator")
         if self.averaged is not None:
             optimizer = self.optimizer["generator"]

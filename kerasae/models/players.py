@@ -1,4 +1,4 @@
-"""Players of a game, and the results of a turn."""
+"""Players of a game, the outcome of a turn, and what is reported of it."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -19,6 +19,15 @@ class Outcome(NamedTuple):
     measures: Mapping[str, Tensor | Among] = MappingProxyType({})  # tracked without weights
     output: Tensor | None = None  # `y_pred` of compiled metrics, `None` if none needs it
     target: Tensor | None = None  # `y_true` of compiled metrics
+
+
+class Result(NamedTuple):
+    """Sums over a batch of a player's loss and its parts, to report in the logs."""
+
+    whole: Tensor  # of the loss
+    sums: dict[str, tuple[Tensor, Tensor]]  # of each part and measure, with its number of examples
+    output: Tensor | None
+    target: Tensor | None
 
 
 class Player(NamedTuple):

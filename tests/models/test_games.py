@@ -414,8 +414,9 @@ def test_the_same_seed_gives_the_same_run():
 def test_noise_differs_between_the_steps_of_one_round():
     class Patient(ToyGAN):
         def play(self, batch):
-            losses = ops.stack([self.move(batch, "generator")[0][0] for _ in range(3)])
-            return [(ops.max(losses) - ops.min(losses), None, None)]
+            moves = [self.move(batch, "generator")[0] for _ in range(3)]
+            losses = ops.stack([result.whole for result in moves])
+            return [moves[0]._replace(whole=ops.max(losses) - ops.min(losses))]
 
     model = Patient()
     model.compile(keras.optimizers.SGD(0.0))
