@@ -126,6 +126,11 @@ def to_numpy(
     """
     value = _stacked(name, value) if isinstance(value, (list, tuple)) else as_array(name, value)
     check_array(name, value, shape, unit_interval)
+    return as_numpy(value)
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Return a tensor as a NumPy array, and such an array as it is, which Keras would copy."""
     return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
@@ -209,8 +214,7 @@ def check_array(
     """
     if not is_array(value):
         raise ValueError(f"`{name}` is {_kind(value)}, expected an array of examples.")
-    values = plain(name, value)
-    values = values if isinstance(values, np.ndarray) else keras.ops.convert_to_numpy(values)
+    values = as_numpy(plain(name, value))
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"`{name}` has shape {values.shape}, expected at least one example.")
     if shape is not None and not fits(values.shape[1:], shape):

@@ -29,6 +29,7 @@ speed. A model has tests of its own for these.
 import inspect
 import json
 import re
+import tracemalloc
 import zipfile
 
 import keras
@@ -193,6 +194,7 @@ def assert_round_trips(model, x, other_backends, tmp_path, y=None, examples=None
 
 
 def assert_bad_input_is_refused(model, x, loss, y=None, targets=True):
+    assert_checked_without_a_copy(model, x, y)
     broken, infinite = x.copy(), x.copy()
     broken.flat[-1], infinite.flat[-1] = np.nan, np.inf
     bad = {
@@ -240,6 +242,18 @@ EAGER = keras.backend.backend() != "jax"
 PENALTY = 0.1  # λ of Ω = λ ‖h‖²
 RATE = 0.5  # of Dropout, and the deviation of Gaussian noise
 BETA = 0.5  # of the KL
+
+
+def assert_checked_without_a_copy(model, x, y=None):
+    """Assert that `fit` looks at all examples where they are: they may fill half the memory."""
+    count = 2**22 // x[0].nbytes
+    many = np.resize(x, (count, *x.shape[1:]))
+    labels = None if y is None else np.resize(y, (count, *y.shape[1:]))
+    tracemalloc.start()
+    model._checked(many, labels, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < many.nbytes / 2, f"checking {many.nbytes} bytes takes {peak} more"
 
 
 def assert_mathematics(

@@ -6,10 +6,8 @@ a(x)            discriminator: one logit for an example, or for an example and a
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-from keras import ops
 
 from kerasae import checks, nets
 from kerasae.engine import arguments, graphs
@@ -139,13 +137,18 @@ def check_logit(name: str, network: keras.Model) -> None:
         )
 
 
-def check_reachable(x: Any, generator: keras.Model) -> None:
-    """Raise `ValueError` if examples lie outside the range of a generator's last activation."""
+def check_reachable(ends: tuple[float, float], generator: keras.Model) -> None:
+    """Raise `ValueError` if examples lie outside the range of a generator's last activation.
+
+    Args:
+        ends: The smallest and the largest value of the examples.
+        generator: The network that is to generate such examples.
+    """
     last = getattr(graphs.last_activation(generator), "__name__", None)
-    low, values = {"sigmoid": 0, "tanh": -1}.get(last), ops.convert_to_numpy(x)
-    if low is not None and (values.min() < low or values.max() > 1):
+    low = {"sigmoid": 0, "tanh": -1}.get(last)
+    if low is not None and (ends[0] < low or ends[1] > 1):
         raise ValueError(
-            f"`x` holds values from {values.min():.4g} to {values.max():.4g}, expected values "
+            f"`x` holds values from {ends[0]:.4g} to {ends[1]:.4g}, expected values "
             f"from {low} to 1, as `generator` ends in the activation {last!r}."
         )
 

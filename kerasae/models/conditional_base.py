@@ -114,7 +114,7 @@ class ConditionalBase(VariationalAutoencoder):
         self._check_input(x)
         pair = {"x": x, "condition": self._checked_condition(condition)}
         checks.check_same_length(**pair)
-        return {name: _numpy(part) for name, part in pair.items()}
+        return {name: checks.as_numpy(part) for name, part in pair.items()}
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Check the examples as every autoencoder does, and that each has a condition."""
@@ -151,7 +151,7 @@ class ConditionalBase(VariationalAutoencoder):
         checks.check_array("code", code, self._shape("code"))
         condition = self._checked_condition(condition)
         checks.check_same_length(code=code, condition=condition)
-        return self._decode_each(_numpy(code)[:, None], condition, batch_size)[:, 0]
+        return self._decode_each(checks.as_numpy(code)[:, None], condition, batch_size)[:, 0]
 
     def reconstruct(self, x: Any, condition: Any = None, batch_size: int = 256) -> np.ndarray:
         """Return the means of p(x|z, c) at the posteriors' means."""
@@ -220,7 +220,7 @@ class ConditionalBase(VariationalAutoencoder):
 
     def _encoded_array(self, condition: Any, batch_size: int) -> np.ndarray:
         """Return c′ of conditions `(n, …)`, without corruption."""
-        return self.view("_encoded")(_numpy(condition), batch_size)
+        return self.view("_encoded")(checks.as_numpy(condition), batch_size)
 
     def _decode_each(self, codes, condition, batch_size=256, pixels=False, seed=None):
         """Return the means of p(x|z, c), or samples of it, for codes (n, k, …), k per condition."""
@@ -228,11 +228,7 @@ class ConditionalBase(VariationalAutoencoder):
         encoded = np.repeat(self._encoded_array(condition, batch_size), count, axis=0)
         flat = codes.reshape((-1, *codes.shape[2:]))
         decoded = predictions(self.decoder, [flat, encoded], batch_size)
-        image = np.repeat(_numpy(condition), count, axis=0) if self.complete else None
+        image = np.repeat(checks.as_numpy(condition), count, axis=0) if self.complete else None
         p = self._distribution(decoded, image, decoded.ndim - 1)
-        x = _numpy(p.sample(seed=seed) if pixels else p.mean)
+        x = checks.as_numpy(p.sample(seed=seed) if pixels else p.mean)
         return x.reshape((*codes.shape[:2], *x.shape[1:]))
-
-
-def _numpy(x):
-    return np.asarray(ops.convert_to_numpy(x))

@@ -169,4 +169,4 @@ def _equal(x: Any, y: Any) -> bool:
     """Return whether the targets are the input itself."""
     if x is y or not (checks.is_array(x) and checks.is_array(y)):
         return x is y
-    return np.array_equal(ops.convert_to_numpy(x), ops.convert_to_numpy(y))
+    return np.array_equal(checks.as_numpy(x), checks.as_numpy(y))

@@ -260,8 +260,8 @@ class GAN(Sampler):
     def check_batch(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Check shapes, lengths, finiteness, labels, and that G can reach the data's range."""
         x = games.checked_examples(x, self.code_shape)
-        checks.check_array("x", x, self.example_shape, integers=False)
-        adversaries.check_reachable(x, self.generator)
+        ends = checks.check_array("x", x, self.example_shape, integers=False)
+        adversaries.check_reachable(ends, self.generator)
         if self.classes is not None:
             if y is None:
                 raise ValueError("`y` is None, expected a label for each example.")

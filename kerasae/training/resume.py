@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import tree
 
 from kerasae import checks
 from kerasae.engine.randomness import global_randomness, random_states, seed_globally
@@ -297,7 +297,7 @@ def _arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
 
 
 def _array(value: Any) -> np.ndarray | None:
-    return None if value is None else ops.convert_to_numpy(value)
+    return None if value is None else checks.as_numpy(value)
 
 
 def _configuration(model: keras.Model) -> Any:
