@@ -4,6 +4,7 @@ For transfer learning: the lower layers of one network become the encoder of ano
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -142,6 +143,19 @@ def last_activation(network: keras.Model) -> Callable | None:
     True
     """
     return getattr(last_layer(network), "activation", None)
+
+
+def reach(network: keras.Model) -> tuple[str | None, float, float]:
+    """Return the name of a network's last activation, and the interval of its values.
+
+    Example:
+
+    >>> reach(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")]))
+    ('tanh', -1, 1)
+    """
+    name = getattr(last_activation(network), "__name__", None)
+    low, high = {"sigmoid": (0, 1), "tanh": (-1, 1)}.get(name, (-math.inf, math.inf))
+    return name, low, high
 
 
 def ends_in_sigmoid(network: keras.Model) -> bool:

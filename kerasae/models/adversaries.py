@@ -144,12 +144,11 @@ def check_reachable(ends: tuple[float, float], generator: keras.Model) -> None:
         ends: The smallest and the largest value of the examples.
         generator: The network that is to generate such examples.
     """
-    last = getattr(graphs.last_activation(generator), "__name__", None)
-    low = {"sigmoid": 0, "tanh": -1}.get(last)
-    if low is not None and (ends[0] < low or ends[1] > 1):
+    last, low, high = graphs.reach(generator)
+    if ends[0] < low or ends[1] > high:
         raise ValueError(
             f"`x` holds values from {ends[0]:.4g} to {ends[1]:.4g}, expected values "
-            f"from {low} to 1, as `generator` ends in the activation {last!r}."
+            f"from {low} to {high}, as `generator` ends in the activation {last!r}."
         )
 
 

@@ -19,8 +19,6 @@ from kerasae.engine import arguments, calls, graphs, internals
 from kerasae.interpolation import straight
 from kerasae.models.base import Found, Model
 
-REACH = {"sigmoid": (0, 1), "tanh": (-1, 1)}  # the values of a decoder that ends in it
-
 
 class EncoderDecoder(Model):
     """Base class of all autoencoders, without a loss: an encoder f and a decoder g.
@@ -179,18 +177,16 @@ class EncoderDecoder(Model):
                 f"`decoder` gives reconstructions of shape {output_shape}, but `x` has examples of "
                 f"shape {tuple(x.shape[1:])}: expected the same shape, or targets in `y`."
             )
-        last = getattr(graphs.last_activation(self.decoder), "__name__", None)
+        last, *_ = graphs.reach(self.decoder)
         integers = "int" in keras.backend.standardize_dtype(x.dtype)
         if y is None and integers and last in ("sigmoid", "tanh", "softmax"):  # at most 1
             otherwise = f"give scaled targets in `y`, because `decoder` ends in {last!r}"
             checks.check_array("x", x, integers=False, otherwise=otherwise)
-        self._warn_if_out_of_reach(name, ends, last)
+        self._warn_if_out_of_reach(name, ends)
         self._check_weights(x, sample_weight)
 
-    def _warn_if_out_of_reach(
-        self, name: str, ends: tuple[float, float], activation: str | None
-    ) -> None:
-        low, high = REACH.get(activation, (-np.inf, np.inf))
+    def _warn_if_out_of_reach(self, name: str, ends: tuple[float, float]) -> None:
+        activation, low, high = graphs.reach(self.decoder)
         if ends[0] < low or ends[1] > high:
             warnings.warn(
                 f"`{name}` holds values from {ends[0]:.4g} to {ends[1]:.4g}, but "
