@@ -22,9 +22,9 @@ if keras.backend.backend() == "tensorflow":
         context = tf.distribute.get_replica_context()
         return 0 if context is None else context.replica_id_in_sync_group
 
-    def _add_up(value: Tensor) -> Tensor:
+    def _add_up(values: list[Tensor]) -> list[Tensor]:
         context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 elif keras.backend.backend() == "torch":
     import torch.distributed
@@ -32,10 +32,11 @@ elif keras.backend.backend() == "torch":
     def _rank() -> Tensor:
         return torch.distributed.get_rank()
 
-    def _add_up(value: Tensor) -> Tensor:
-        value = value.detach().clone()
-        torch.distributed.all_reduce(value)
-        return value
+    def _add_up(values: list[Tensor]) -> list[Tensor]:
+        whole = torch.cat([value.detach().reshape(-1) for value in values])  # one message for all
+        torch.distributed.all_reduce(whole)
+        parts = whole.split([value.numel() for value in values])
+        return [part.reshape(value.shape) for part, value in zip(parts, values, strict=True)]
 
 
 def copies() -> int:
@@ -69,20 +70,18 @@ def totals(*values: Tensor) -> list[Tensor]:
     """
     if copies() == 1:
         return list(values)
-    return [_add_up(ops.convert_to_tensor(value)) for value in values]
+    return _add_up([ops.convert_to_tensor(value) for value in values])
 
 
 def add_up_gradients(gradients: list[Tensor | None]) -> list[Tensor | None]:
     """Return the sum of each gradient over all processes; TensorFlow's optimizers do it themselves.
 
-    It is one message for all: what has no gradient here has none in any process.
+    What has no gradient here has none in any process.
     """
     if keras.backend.backend() != "torch" or copies() == 1:
         return gradients
-    present = [gradient for gradient in gradients if gradient is not None]
-    whole = _add_up(torch.cat([gradient.reshape(-1) for gradient in present]))
-    parts = iter(whole.split([gradient.numel() for gradient in present]))
-    return [None if g is None else next(parts).reshape(g.shape) for g in gradients]
+    sums = iter(_add_up([gradient for gradient in gradients if gradient is not None]))
+    return [None if gradient is None else next(sums) for gradient in gradients]
 
 
 def begin_alike(variables: list[keras.Variable]) -> None:
